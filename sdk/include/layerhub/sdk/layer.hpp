@@ -5,7 +5,7 @@
 //     static constexpr std::string_view name = "SiluAndMul";
 //     static constexpr std::array arguments{input("x"), output("y")};
 //     static constexpr std::array constraints{dim_multiple("x", -1, 2), dim_ratio("y", -1, 1, "x", -1, 2)};
-//     static void reference(const ReferenceCall& call);   // optional; see sdk/reference.hpp
+//     static void reference(ReferenceCall& call);         // optional; see sdk/reference.hpp
 //   };
 //
 // A layer may also have `static constexpr std::array attributes{required_float("variance_epsilon")}`. A kernel adds
