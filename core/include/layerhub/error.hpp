@@ -4,6 +4,8 @@
 // a kernel reported failure.
 #pragma once
 
+#include <layerhub/export.hpp>
+
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -30,7 +32,7 @@ enum class ErrorCode : std::uint32_t {
 };
 
 // The name of a code as it stands in JSON: "no_variant". Never fails.
-std::string_view to_string(ErrorCode code) noexcept;
+LAYERHUB_API std::string_view to_string(ErrorCode code) noexcept;
 
 struct Fact {
   std::string name;    // "needs", "has", "path"
@@ -46,7 +48,7 @@ struct Reason {
 };
 
 // Thrown by register_kernel_mapping, kernelize, the first call of a layer and the like. what() is reason().text.
-class Error : public std::runtime_error {
+class LAYERHUB_API Error : public std::runtime_error {
  public:
   explicit Error(Reason reason) : std::runtime_error(reason.text), reason_(std::move(reason)) {}
   ErrorCode code() const noexcept { return reason_.code; }

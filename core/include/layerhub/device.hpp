@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// A device as hosts name it: a type and an ordinal. Memory kinds are not devices of their own: pinned host memory
+// dispatches as the cpu, managed memory as the device that manages it.
+#pragma once
+
+#include <layerhub/export.hpp>
+
+#include <dlpack/dlpack.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace layerhub {
+
+struct Device {
+  DLDeviceType type = kDLCPU;
+  std::int32_t ordinal = 0;
+
+  static constexpr Device cpu() noexcept { return {}; }
+  static constexpr Device cuda(std::int32_t ordinal = 0) noexcept { return {kDLCUDA, ordinal}; }
+  static constexpr Device rocm(std::int32_t ordinal = 0) noexcept { return {kDLROCM, ordinal}; }
+  static constexpr Device opencl(std::int32_t ordinal = 0) noexcept { return {kDLOpenCL, ordinal}; }
+
+  // Where a tensor of this DLPack device is computed on. [thread-safe]
+  LAYERHUB_API static Device of(DLDevice device) noexcept;
+
+  bool operator==(const Device&) const = default;
+};
+
+// "cpu", "cuda:1" (the ordinal is left out for the cpu). [thread-safe]
+LAYERHUB_API std::string to_string(Device device);
+
+// Reads "cuda" or "cuda:1". Throws Error(invalid_argument) that lists the known types. [thread-safe]
+LAYERHUB_API Device parse_device(std::string_view text);
+
+// What a device can do. CPU: the x86-64 level 1 to 4; CUDA: major * 10 + minor, 90 for sm_90.
+struct DeviceInfo {
+  Device device;
+  std::uint32_t capability = 0;
+  std::string name;
+  std::string features;    // comma separated, sorted: "avx512_vnni"
+};
+
+// Throws Error(unsupported) where no runtime for this type is there, or no device of this ordinal. [thread-safe]
+LAYERHUB_API DeviceInfo device_info(Device device);
+
+}  // namespace layerhub

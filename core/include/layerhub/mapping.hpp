@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which repository serves which layer on which device: the mapping, the process-wide default, and scopes.
+//
+//   layerhub::Mapping mapping{
+//       {"SiluAndMul", {{"cuda", LayerRepository{.repo_id = "layerhub/activation", .layer_name = "SiluAndMul", .revision = "v1"}}}}};
+//   layerhub::register_kernel_mapping(mapping);           // for the process, or for the scope it is called in
+//   layerhub::use_kernel_mapping scope(mapping);          // until the end of the block, for this thread
+//
+// The names are those of the Hub's Python package, so that its documentation still makes sense; use_kernel_mapping is a
+// type and keeps its name. Nothing is loaded by registering: that happens at the first call, or in kernelize.
+#pragma once
+
+#include <layerhub/export.hpp>
+
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace layerhub {
+
+namespace dispatch {
+struct MappingValue;
+}
+
+// What a layer is used for. Flags: inference | capture. `fallback` is for registration alone: the repository serves every
+// mode that has none of its own.
+enum class Mode : std::uint32_t { inference = 1, training = 2, capture = 4, fallback = 8 };
+constexpr Mode operator|(Mode a, Mode b) noexcept {
+  return static_cast<Mode>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));
+}
+constexpr bool has(Mode mode, Mode flag) noexcept {
+  return (static_cast<std::uint32_t>(mode) & static_cast<std::uint32_t>(flag)) != 0;
+}
+LAYERHUB_API std::string to_string(Mode mode);    // "inference|capture"
+
+// A layer of a repository, found in the plugin directories. Exactly one of revision and version is given; version n is
+// the branch "v<n>".
+struct LayerRepository {
+  std::string repo_id{};       // "org/name"
+  std::string layer_name{};    // the layer's name in the repository
+  std::string revision{};      // a branch, tag or commit
+  std::optional<int> version{};
+};
+
+// A layer of a repository at a path: its folder, its `build` folder or one variant's.
+struct LocalLayerRepository {
+  std::string path{};
+  std::string layer_name{};
+};
+
+using Repository = std::variant<LayerRepository, LocalLayerRepository>;
+
+// Inclusive bounds of a device's capability; see DeviceInfo.
+struct CapabilityInterval {
+  std::uint32_t min_capability = 0;
+  std::uint32_t max_capability = std::numeric_limits<std::uint32_t>::max();
+};
+struct CudaProperties : CapabilityInterval {};    // only with "cuda"
+struct RocmProperties : CapabilityInterval {};    // only with "rocm"
+struct CpuProperties : CapabilityInterval {};     // only with "cpu"
+
+// A device type in a mapping, for all of its capabilities or for an interval of them.
+struct MappedDevice {
+  MappedDevice(const char* type) : type(type) {}
+  MappedDevice(std::string type) : type(std::move(type)) {}
+  MappedDevice(std::string type, CudaProperties p) : type(std::move(type)), interval(p), interval_of("cuda") {}
+  MappedDevice(std::string type, RocmProperties p) : type(std::move(type)), interval(p), interval_of("rocm") {}
+  MappedDevice(std::string type, CpuProperties p) : type(std::move(type)), interval(p), interval_of("cpu") {}
+
+  std::string type;           // cpu cuda rocm opencl xpu mps npu tpu neuron
+  CapabilityInterval interval{};
+  std::string interval_of{};    // the type that the properties were made for; empty: none were given
+};
+
+// One repository for every mode, or one for each of several.
+struct ModeRepositories {
+  ModeRepositories(LayerRepository repository) : entries{{Mode::fallback, std::move(repository)}} {}
+  ModeRepositories(LocalLayerRepository repository) : entries{{Mode::fallback, std::move(repository)}} {}
+  ModeRepositories(Repository repository) : entries{{Mode::fallback, std::move(repository)}} {}
+  ModeRepositories(std::initializer_list<std::pair<Mode, Repository>> list) : entries(list) {}
+
+  std::vector<std::pair<Mode, Repository>> entries;
+};
+
+// An immutable value; copies are cheap and share it. [thread-safe]
+class LAYERHUB_API Mapping {
+ public:
+  struct DeviceEntry {
+    MappedDevice device;
+    ModeRepositories repositories;
+  };
+  struct LayerEntry {
+    std::string layer;
+    std::vector<DeviceEntry> devices;
+  };
+
+  Mapping();
+  // Throws Error(invalid_argument) for an unknown device type (it lists the known ones), properties of another type,
+  // min > max, a repository with both or neither of revision and version, modes that no call can have.
+  Mapping(std::initializer_list<LayerEntry> entries);
+  explicit Mapping(const std::vector<LayerEntry>& entries);
+
+  bool empty() const noexcept;
+  // "RMSNorm", ... sorted.
+  std::vector<std::string> layers() const;
+
+  explicit Mapping(std::shared_ptr<const dispatch::MappingValue> value) : value_(std::move(value)) {}
+  const std::shared_ptr<const dispatch::MappingValue>& value() const noexcept { return value_; }
+
+ private:
+  std::shared_ptr<const dispatch::MappingValue> value_;
+};
+
+// The plugin directories that are searched before those of LAYERHUB_PATH. Takes effect for what is resolved from now
+// on. [thread-safe]
+LAYERHUB_API void set_plugin_roots(std::vector<std::string> roots);
+
+// A mapping made from the metadata of every plugin in the roots (none given: set_plugin_roots, LAYERHUB_PATH, the user's
+// and the system's directory). Of several versions of one repository the newest serves. Its entries are automatic: where
+// one can't be used the layer runs its own forward, and explain() says why. `chosen` decides for its layers and devices.
+// A plugin that can't be read is left out, with a warning in the log.
+// Throws Error(ambiguous) that names both where two repositories have the same layer for the same device. [thread-safe]
+LAYERHUB_API Mapping automatic_mapping(const std::vector<std::string>& roots = {}, const Mapping& chosen = {});
+
+// Adds the mapping to the current context: inside a scope to that scope, and it ends with it; else to the process-wide
+// default, which every thread without a scope of its own sees. inherit_mapping = false clears what was there first.
+// [thread-safe]
+LAYERHUB_API void register_kernel_mapping(const Mapping& mapping, bool inherit_mapping = true);
+
+// What is in force for the calling thread. [thread-safe]
+LAYERHUB_API Mapping current_kernel_mapping();
+
+// A scope: the current mapping (or nothing, with inherit_mapping = false) and the new entries, until the object is
+// destroyed; then exactly what was in force before. Scopes nest and belong to one thread: threads that are started inside
+// see the process-wide mapping; hand them current_kernel_mapping() to carry it over. Not to be moved between threads.
+class LAYERHUB_API use_kernel_mapping {
+ public:
+  explicit use_kernel_mapping(const Mapping& mapping, bool inherit_mapping = true);
+  ~use_kernel_mapping();
+  use_kernel_mapping(const use_kernel_mapping&) = delete;
+  use_kernel_mapping& operator=(const use_kernel_mapping&) = delete;
+
+ private:
+  std::shared_ptr<const dispatch::MappingValue> outer_;
+};
+
+}  // namespace layerhub
