@@ -9,6 +9,9 @@
 //     RealTensor& y = call.tensor("y");
 //     ...
 //   }
+//
+// Test inputs are made from a layer's constraints. A layer whose shapes, scalars or attributes must fit together in ways
+// that constraints can't say (a cache and how much of it is used) also has `static std::vector<Example> examples()`.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +33,14 @@ struct RealTensor {
   }
   double* row(std::int64_t index) { return values.data() + index * last_dim(); }
   const double* row(std::int64_t index) const { return values.data() + index * last_dim(); }
+};
+
+// One set of shapes and numbers that fit together. Values of tensors are made by the test.
+struct Example {
+  // Of arguments by name, logical ones for a block format. What is not named follows from the constraints.
+  std::map<std::string, std::vector<std::int64_t>, std::less<>> shapes;
+  std::map<std::string, double, std::less<>> numbers;     // scalars and numeric attributes; else 0 and the fallback
+  std::map<std::string, std::string, std::less<>> texts;  // string attributes; else the fallback
 };
 
 class ReferenceCall {
