@@ -8,7 +8,10 @@
 include_guard(GLOBAL)
 include(${CMAKE_CURRENT_LIST_DIR}/LayerhubBackends.cmake)
 set(LAYERHUB_SDK_CMAKE_DIR ${CMAKE_CURRENT_LIST_DIR})
-set(LAYERHUB_SDK_SOURCE_DIR ${CMAKE_CURRENT_LIST_DIR}/../src)
+set(LAYERHUB_SDK_ENTRY ${CMAKE_CURRENT_LIST_DIR}/plugin_entry.cpp)  # installed: beside this file
+if(NOT EXISTS ${LAYERHUB_SDK_ENTRY})
+  get_filename_component(LAYERHUB_SDK_ENTRY ${CMAKE_CURRENT_LIST_DIR}/../src/plugin_entry.cpp ABSOLUTE)
+endif()
 
 # The file of `stem` for `level`: its own, the inherited level's, or the general one. Empty where there is none.
 function(_layerhub_source_for stem level out)
@@ -38,7 +41,7 @@ function(_layerhub_add_library target name level sources)
     LAYERHUB_TU_FEATURES="${LAYERHUB_CPU_${level}_FEATURES}"
     LAYERHUB_TU_LEVEL="${level}")
 
-  add_library(${target}-entry OBJECT ${LAYERHUB_SDK_SOURCE_DIR}/plugin_entry.cpp)
+  add_library(${target}-entry OBJECT ${LAYERHUB_SDK_ENTRY})
   target_link_libraries(${target}-entry PRIVATE layerhub::sdk)
   target_compile_features(${target}-entry PRIVATE cxx_std_20)
   target_compile_options(${target}-entry PRIVATE ${LAYERHUB_ENTRY_FLAGS})
@@ -93,6 +96,7 @@ function(layerhub_add_plugin)
     file(SHA256 ${file} digest)
     string(APPEND sources_digest ${digest})
   endforeach()
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${content})  # the digest is computed here
 
   set(libraries "")
   set(described "")
@@ -124,4 +128,8 @@ function(layerhub_add_plugin)
     DEPENDS ${libraries} layerhub::describe_plugin ${LAYERHUB_SDK_CMAKE_DIR}/publish_plugin.cmake
     COMMENT "Plugin ${PLUGIN_REPO}@${PLUGIN_REVISION}" VERBATIM)
   add_custom_target(${target} ALL DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/${target}.stamp)
+  if(NOT TARGET plugins)
+    add_custom_target(plugins)  # all plugins of the build
+  endif()
+  add_dependencies(plugins ${target})
 endfunction()
