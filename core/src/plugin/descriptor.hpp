@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a library says of itself, copied into the host's own memory and checked on the way.
+//
+// Every struct is read to the shorter of its size and ours [R1], every text is copied [R4], every index and count is
+// bounded before it is followed, so that a plugin of another minor or a broken one gives a Reason and no crash later.
+#pragma once
+
+#include "base/result.hpp"
+
+#include <layerhub/abi.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace layerhub::plugin {
+
+struct Argument {
+  std::string name;
+  std::uint32_t kind = 0;              // LH_ARG_INPUT, ...
+  bool optional = false;
+  std::vector<std::string> formats;    // block formats of a param
+};
+
+struct Attribute {
+  std::string name;
+  std::uint32_t kind = 0;    // LH_ATTR_INT, ...
+  bool required = true;
+  lh_attr fallback{};        // the name and a text in it are the library's
+};
+
+struct Kernel {
+  std::string layer, implementation;
+  std::int32_t device_type = 0;
+  std::uint32_t kind = LH_KERNEL_LAYER;
+  std::uint32_t min_capability = 0, max_capability = 0;    // 0: unbounded
+  std::vector<std::string> features;
+  std::uint32_t traits = 0;
+  std::uint64_t signature = 0;
+  std::vector<Argument> arguments;
+  std::vector<Attribute> attributes;
+  std::vector<lh_constraint> constraints;    // dtypes point into the library
+  lh_kernel functions{};    // create ... destroy; its other fields are not to be used
+
+  bool has_backward() const { return functions.backward != nullptr; }
+  std::uint32_t count(std::uint32_t argument_kind) const;
+};
+
+struct Descriptor {
+  std::string repo, revision, build_id, toolchain;
+  std::uint32_t abi_minor = 0;    // negotiated
+  std::uint32_t flags = 0;
+  std::vector<Kernel> kernels;    // sorted by layer, then implementation
+};
+
+// `name` stands for the library in messages. Refused: bad_library.
+Result<Descriptor> import_descriptor(const lh_plugin& plugin, std::uint32_t minor, std::string_view name);
+
+std::string_view argument_kind_name(std::uint32_t kind);     // "input", "param", ...
+std::string_view attribute_kind_name(std::uint32_t kind);    // "int", "float", ...
+
+}  // namespace layerhub::plugin
