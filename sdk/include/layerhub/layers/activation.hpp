@@ -50,12 +50,16 @@ void gated_reference(sdk::ReferenceCall& call, Combine combine) {
   }
 }
 
+// Values about 0, where the formulas are rounded the most, and far out, where they saturate.
+inline std::vector<sdk::Example> near_and_far() { return {{{}, {}, {}, 1}, {{}, {}, {}, 30}}; }
+
 struct Gated {
   static constexpr std::array arguments{sdk::input("x"), sdk::output("y")};
   static constexpr std::array constraints{
       sdk::rank("x", 1, LH_MAX_RANK),           sdk::dim_multiple("x", -1, 2), sdk::same_shape_except("y", "x", -1),
       sdk::dim_ratio("y", -1, 1, "x", -1, 2), sdk::same_dtype("y", "x"),
   };
+  static std::vector<sdk::Example> examples() { return near_and_far(); }
 };
 
 template <double (*activation)(double)>
@@ -63,6 +67,7 @@ struct Unary {
   static constexpr std::array arguments{sdk::input("x"), sdk::output("y")};
   static constexpr std::array constraints{sdk::rank("x", 1, LH_MAX_RANK), sdk::same_shape("y", "x"),
                                           sdk::same_dtype("y", "x")};
+  static std::vector<sdk::Example> examples() { return near_and_far(); }
   static void reference(sdk::ReferenceCall& call) {
     const std::vector<double>& x = call.tensor("x").values;
     std::vector<double>& y = call.tensor("y").values;

@@ -4,8 +4,8 @@
 //   q (T, Hq, D), k (T, Hk, D), cos, sin (T, D/2) -> q_out, k_out of the shapes of q and k
 //   (a, b) -> (a cos - b sin, b cos + a sin)    with a pair (i, i + D/2), or (2i, 2i + 1) where `interleaved`
 //
-// cos and sin may also be (T, D) as in transformers, which repeats the D/2 angles to spare a broadcast: the first D/2 columns are
-// read. A width of D/2 or D is all that the layer takes; which one it is, the shape tells.
+// cos and sin may also be (T, D) as in transformers, which has the D/2 angles twice, side by side: the first D/2
+// columns are read. Another width than D/2 or D is invalid, which a kernel must check: no constraint can say "one of two".
 #pragma once
 
 #include <layerhub/sdk/layer.hpp>

@@ -35,12 +35,13 @@ struct RealTensor {
   const double* row(std::int64_t index) const { return values.data() + index * last_dim(); }
 };
 
-// One set of shapes and numbers that fit together. Values of tensors are made by the test.
+// One set of shapes and numbers that fit together. The test makes the values: normal ones with this deviation.
 struct Example {
   // Of arguments by name, logical ones for a block format. What is not named follows from the constraints.
   std::map<std::string, std::vector<std::int64_t>, std::less<>> shapes;
   std::map<std::string, double, std::less<>> numbers;     // scalars and numeric attributes; else 0 and the fallback
   std::map<std::string, std::string, std::less<>> texts;  // string attributes; else the fallback
+  double deviation = 1;
 };
 
 class ReferenceCall {

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// The query is baseline code and may be called in any library; its kernels say what processor they need.
+#include "support/built_plugins.hpp"
+
+#include <layerhub/sdk/call.hpp>
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace layerhub::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string missing_feature(std::string_view feature) {
+  const bool has = feature == "avx_vnni"      ? __builtin_cpu_supports("avxvnni")
+                   : feature == "avx512_vnni" ? __builtin_cpu_supports("avx512vnni")
+                   : feature == "avx512_bf16" ? __builtin_cpu_supports("avx512bf16")
+                                              : false;
+  return has ? "" : std::string(feature);
+}
+
+std::string missing_for(const lh_kernel& kernel) {
+  if (kernel.min_capability >= 4 && !__builtin_cpu_supports("x86-64-v4")) {
+    return "AVX-512";
+  }
+  if (kernel.min_capability == 3 && !__builtin_cpu_supports("x86-64-v3")) {
+    return "AVX2";
+  }
+  std::string_view features = sdk::view(kernel.required_features);
+  while (!features.empty()) {
+    const std::size_t comma = std::min(features.find(','), features.size());
+    const std::string missing = missing_feature(features.substr(0, comma));
+    if (!missing.empty()) {
+      return missing;
+    }
+    features.remove_prefix(std::min(comma + 1, features.size()));
+  }
+  return {};
+}
+
+BuiltLibrary open(const fs::path& path) {
+  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) {
+    throw std::runtime_error(dlerror());
+  }
+  const auto query = reinterpret_cast<lh_plugin_query_fn>(dlsym(handle, LH_PLUGIN_QUERY_SYMBOL));
+  std::uint32_t minor = LH_ABI_MINOR;
+  const lh_plugin* plugin = nullptr;
+  lh_error error{sizeof error, 0, nullptr, 0, 0};
+  if (query == nullptr || query(0, &minor, &plugin, &error) != LH_OK) {
+    throw std::runtime_error(path.string() + ": has no plugin of ABI " + std::to_string(LH_ABI_MAJOR));
+  }
+  BuiltLibrary library;
+  library.name = std::string(sdk::view(plugin->repo)) + "@" + std::string(sdk::view(plugin->revision)) + " " +
+                 path.stem().string();
+  library.kernels.assign(plugin->kernels, plugin->kernels + plugin->n_kernels);
+  std::sort(library.kernels.begin(), library.kernels.end(), [](const lh_kernel* a, const lh_kernel* b) {
+    return std::pair(sdk::view(a->layer), sdk::view(a->implementation)) <
+           std::pair(sdk::view(b->layer), sdk::view(b->implementation));
+  });
+  for (const lh_kernel* kernel : library.kernels) {
+    if (library.missing.empty()) {
+      library.missing = missing_for(*kernel);
+    }
+  }
+  return library;
+}
+
+}  // namespace
+
+std::vector<BuiltLibrary> open_built_plugins(const std::string& root) {
+  std::vector<BuiltLibrary> libraries;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root)) {
+    if (entry.is_regular_file() && entry.path().extension() == ".so") {
+      libraries.push_back(open(entry.path()));
+    }
+  }
+  std::sort(libraries.begin(), libraries.end(),
+            [](const BuiltLibrary& a, const BuiltLibrary& b) { return a.name < b.name; });
+  return libraries;
+}
+
+}  // namespace layerhub::testing

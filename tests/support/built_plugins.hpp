@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plugin libraries under a plugin directory, opened directly: tests of kernels must not depend on the loader.
+#pragma once
+
+#include <layerhub/abi.h>
+
+#include <string>
+#include <vector>
+
+namespace layerhub::testing {
+
+struct BuiltLibrary {
+  std::string name;     // "layerhub/activation@v1 activation-v4"
+  std::string missing;  // "" or what this processor lacks for it: "AVX-512"
+  std::vector<const lh_kernel*> kernels;
+};
+
+// Sorted by name; they stay open. Throws std::runtime_error for one that can't be opened: a defect of the build.
+std::vector<BuiltLibrary> open_built_plugins(const std::string& root);
+
+}  // namespace layerhub::testing

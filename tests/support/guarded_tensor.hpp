@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// A DLTensor on memory that notices: guard words around it, a known pattern in every byte that is no element.
+//
+// Bytes that are no element of an input are 0xff, which reads as NaN in every float dtype: a kernel that reads beyond a
+// row gives NaN. Those of a written tensor hold another pattern and are compared afterwards.
+#pragma once
+
+#include "support/kernel_case.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace layerhub::testing {
+
+class GuardedTensor {
+ public:
+  GuardedTensor(const TensorPlan& plan, bool is_written);
+  // The same memory and layout as `other`, which must outlive it.
+  GuardedTensor(const TensorPlan& plan, GuardedTensor& other);
+
+  GuardedTensor(const GuardedTensor&) = delete;
+  GuardedTensor& operator=(const GuardedTensor&) = delete;
+
+  DLTensor* tensor() { return &tensor_; }
+
+  void fill(std::mt19937_64& random, double deviation);
+  // Sets every element to the pattern that reads as NaN, so that one which the kernel forgets is seen.
+  void spoil();
+  // The logical values, exactly: blocks are dequantized.
+  std::vector<double> values() const;
+
+  // Everything as it is now, guards included, to be compared with and gone back to.
+  void remember() { remembered_ = *memory_; }
+  void restore() { *memory_ = remembered_; }
+  // "" or what was written that must not be: any byte of a tensor that is only read, any but an element's of another.
+  std::string complaint() const;
+
+  // The bytes of all elements, in order.
+  std::vector<std::byte> element_bytes() const;
+
+ private:
+  void bind(const TensorPlan& plan);
+  template <class Visit>
+  void for_each_element(Visit&& visit) const;  // visit(byte offset into memory_)
+  std::int64_t extent() const;                 // bytes from the first element to the end of the last
+
+  // Large enough that a vector stored at the end of a row stays inside.
+  static constexpr std::size_t guard = 512;
+
+  TensorPlan plan_;
+  bool is_written_;
+  std::shared_ptr<std::vector<std::byte>> memory_;  // guard, data, guard
+  std::vector<std::byte> remembered_;
+  std::size_t begin_ = 0;  // of the first element, in memory_
+  DLTensor tensor_{};
+};
+
+}  // namespace layerhub::testing

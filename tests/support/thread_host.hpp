@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// A host with nothing but "lh.parallel/1" on as many threads as the test says. Threads are started for each run: slow, and
+// so in another order each time, with indices handed out to whoever comes first.
+#pragma once
+
+#include <layerhub/abi/parallel.h>
+
+#include <cstdint>
+
+namespace layerhub::testing {
+
+class ThreadHost {
+ public:
+  // One for the whole program: a plugin keeps what it asked of its host, and a plugin has one host.
+  static ThreadHost& instance();
+
+  // Between calls only.
+  void set_width(std::uint32_t width) { width_ = width; }
+  const lh_host* host() const { return &host_; }
+
+ private:
+  ThreadHost();
+  void run(std::uint32_t n_tasks, void (*task)(void*, std::uint32_t, std::uint32_t), void* user) const;
+
+  std::uint32_t width_ = 1;
+  lh_host host_{};
+};
+
+}  // namespace layerhub::testing
