@@ -30,7 +30,7 @@ struct ThrowReason : boost::outcome_v2::policy::base {
 };
 
 template <class T>
-using Result [[nodiscard]] = boost::outcome_v2::basic_result<T, Reason, ThrowReason>;
+using Result = boost::outcome_v2::basic_result<T, Reason, ThrowReason>;
 
 // `return success();` from a function that returns Result<void>.
 inline auto success() noexcept { return boost::outcome_v2::success(); }

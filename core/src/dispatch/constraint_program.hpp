@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace layerhub::dispatch {
@@ -37,12 +38,15 @@ class ConstraintProgram {
   // 0, or 1 + the number of what does not hold. in: inputs and params, out: outputs and states, in the declared order.
   std::uint32_t check(const DLTensor* const* in, DLTensor* const* out) const noexcept;
 
-  // "`x`: the last dimension is not dense" for a number that check returned less one.
-  std::string describe(std::uint32_t failure) const;
-
-  bool empty() const noexcept { return tensors_.empty(); }
+  // "`x` is not dense", for a number that check returned less one.
+  const std::string& describe(std::uint32_t failure) const { return failures_.at(failure); }
 
  private:
+  friend class ConstraintCompiler;
+
+  static constexpr std::int32_t no_dim = LH_MAX_RANK;
+  // What can be wrong with one tensor: first_failure + one of these.
+  enum : std::uint32_t { fails_dtype, fails_rank, fails_layout, fails_alignment, fails_device, fails_aliasing };
   enum class Layout : std::uint8_t { dense, last_dim_dense, any };
   struct Tensor {
     std::uint8_t index = 0;    // into in, or into out where `written`
@@ -53,7 +57,7 @@ class ConstraintProgram {
     std::int32_t min_rank = 1, max_rank = LH_MAX_RANK;
     std::uint32_t dtypes[6] = {};
     std::uint64_t alignment_mask = 0;
-    std::uint32_t first_failure = 0;    // dtype, rank, layout, alignment, device, aliasing follow
+    std::uint32_t first_failure = 0;
   };
   enum class Op : std::uint8_t { range, multiple, ratio, same_shape, same_dtype };
   struct Relation {
@@ -71,17 +75,18 @@ class ConstraintProgram {
     return t.written ? out[t.index] : in[t.index];
   }
   std::uint32_t check_tensor(const Tensor& t, const DLTensor& x, DLDevice device, Span& span) const noexcept;
-  std::uint32_t check_relation(const Relation& r, const DLTensor* const* all) const noexcept;
+  bool holds(const Relation& r, const DLTensor* const* all) const noexcept;
   std::uint32_t check_aliasing(const DLTensor* const* all, const Span* spans) const noexcept;
-  std::uint32_t add_failure(std::string text);
-  friend class ConstraintCompiler;
+  std::uint32_t add_failure(std::string text) {
+    failures_.push_back(std::move(text));
+    return static_cast<std::uint32_t>(failures_.size()) - 1;
+  }
 
   std::vector<Tensor> tensors_;
   std::vector<Relation> relations_;
   std::vector<std::uint32_t> may_alias_;    // per tensor: a bit for each other that it may be the same memory as
   std::vector<Span> weights_;               // memory that nothing written may overlap
   std::vector<std::string> failures_;
-  bool any_written_ = false;
 };
 
 }  // namespace layerhub::dispatch

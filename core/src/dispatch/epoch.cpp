@@ -4,7 +4,7 @@
 #include "base/log.hpp"
 #include "base/reason.hpp"
 
-#include <layerhub/detail/slot.hpp>
+#include <layerhub/detail/call.hpp>
 
 #include <linux/membarrier.h>
 #include <pthread.h>

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opens a shared library whose bytes have been looked at first, and asks it for its description.
+#pragma once
+
+#include "base/os.hpp"
+#include "base/result.hpp"
+#include "plugin/descriptor.hpp"
+
+#include <boost/dll/shared_library.hpp>
+#include <boost/filesystem/path.hpp>
+
+namespace layerhub::plugin {
+
+// The newest and the oldest minor of the ABI that this host speaks.
+inline constexpr std::uint32_t newest_minor = LH_ABI_MINOR, oldest_minor = 0;
+
+struct Library {
+  boost::filesystem::path path;
+  FileIdentity identity;
+  boost::dll::shared_library handle;    // open as long as this lives, but for libraries that stay resident
+  Descriptor descriptor;
+};
+
+// In this order, and the first that refuses ends it: the file's bounds and exports are read, Boost.DLL opens it by its
+// absolute path with all symbols bound and none shared, the file must still be the same, the query is asked, the minor
+// negotiated, the description imported.
+// Refused: not_found, io_error, bad_library, abi_mismatch.
+Result<Library> open_library(const boost::filesystem::path& file);
+
+}  // namespace layerhub::plugin
