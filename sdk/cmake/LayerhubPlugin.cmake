@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # layerhub_add_plugin(REPO org/name REVISION v1 [LICENSE Apache-2.0] [ROOT dir])
 #
-# Makes a plugin from the files of the current folder: sources are found by suffix (LayerhubBackends.cmake), compiled once
-# per capability level, linked into one library per level, described by a small program that queries each of them, and
-# laid out as <root>/<org>/<name>/<revision>/build/<variant>/. Include folders of the plugin: its own folder.
-# ROOT defaults to LAYERHUB_PLUGIN_ROOT, and that to <build>/plugins. The target is plugin-<org>-<name>-<revision>.
+# Makes a plugin from the files of the current folder: sources are found by suffix (LayerhubBackends.cmake),
+# compiled once per capability level, linked into one library per level, described by a small program that
+# queries each of them, and laid out as <root>/<org>/<name>/<revision>/build/<variant>/. Include folders of
+# the plugin: its own folder. ROOT defaults to LAYERHUB_PLUGIN_ROOT, and that to <build>/plugins. The target
+# is plugin-<org>-<name>-<revision>.
 include_guard(GLOBAL)
 include(${CMAKE_CURRENT_LIST_DIR}/LayerhubBackends.cmake)
 set(LAYERHUB_SDK_CMAKE_DIR ${CMAKE_CURRENT_LIST_DIR})
@@ -13,7 +14,8 @@ if(NOT EXISTS ${LAYERHUB_SDK_ENTRY})
   get_filename_component(LAYERHUB_SDK_ENTRY ${CMAKE_CURRENT_LIST_DIR}/../src/plugin_entry.cpp ABSOLUTE)
 endif()
 
-# The file of `stem` for `level`: its own, the inherited level's, or the general one. Empty where there is none.
+# The file of `stem` for `level`: its own, the inherited level's, or the general one. Empty where there is
+# none.
 function(_layerhub_source_for stem level out)
   set(candidates ${stem}.cpu-${level}.cpp)
   if(LAYERHUB_CPU_${level}_INHERITS)
@@ -66,10 +68,10 @@ endfunction()
 function(layerhub_add_plugin)
   cmake_parse_arguments(PLUGIN "" "REPO;REVISION;LICENSE;ROOT" "" ${ARGN})
   if(NOT PLUGIN_REPO MATCHES "^[A-Za-z0-9][-A-Za-z0-9_.]*/[a-z][-a-z0-9]*[a-z0-9]$")
-    message(FATAL_ERROR "layerhub_add_plugin: REPO is `${PLUGIN_REPO}`; give org/name, the name in lower case and hyphens")
+    message(FATAL_ERROR "layerhub_add_plugin: REPO is `${PLUGIN_REPO}`; give org/name, the name in lower case")
   endif()
   if(NOT PLUGIN_REVISION MATCHES "^[A-Za-z0-9][-A-Za-z0-9_.]*$")
-    message(FATAL_ERROR "layerhub_add_plugin: ${PLUGIN_REPO}: REVISION is `${PLUGIN_REVISION}`; give a branch such as v1")
+    message(FATAL_ERROR "layerhub_add_plugin: ${PLUGIN_REPO}: REVISION is `${PLUGIN_REVISION}`; give one such as v1")
   endif()
   if(NOT PLUGIN_LICENSE)
     set(PLUGIN_LICENSE Apache-2.0)
@@ -114,7 +116,8 @@ function(layerhub_add_plugin)
     if(sources)
       _layerhub_add_library(${target}-${level} ${name} ${level} "${sources}")
       list(APPEND libraries ${target}-${level})
-      list(APPEND described "$<TARGET_FILE:${target}-${level}>:${LAYERHUB_CPU_${level}_CAPABILITY}:${LAYERHUB_CPU_${level}_FEATURES}")
+      set(needs ${LAYERHUB_CPU_${level}_CAPABILITY}:${LAYERHUB_CPU_${level}_FEATURES})
+      list(APPEND described "$<TARGET_FILE:${target}-${level}>:${needs}")
     endif()
   endforeach()
 

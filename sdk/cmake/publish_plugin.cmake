@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# Lays one variant out, whole or not at all: everything is written to a staging folder beside it, then renamed. Copies, never
-# links: a library that a process has open keeps its own inode, and the new one is a new file.
-# Expects DESCRIBE, FOLDER, LIBRARIES (list of file:capability:features), REPO, REVISION, LICENSE, BACKEND.
+# Lays one variant out, whole or not at all: everything is written to a staging folder beside it, then
+# renamed. Copies, never links: a library that a process has open keeps its own inode, and the new one is a
+# new file. Expects DESCRIBE, FOLDER, LIBRARIES (list of file:capability:features), REPO, REVISION, LICENSE,
+# BACKEND.
 get_filename_component(parent ${FOLDER} DIRECTORY)
 get_filename_component(variant ${FOLDER} NAME)
 string(RANDOM LENGTH 8 suffix)
@@ -16,7 +17,8 @@ foreach(entry IN LISTS LIBRARIES)
   list(APPEND arguments ${staging}/${file}:${CMAKE_MATCH_2}:${CMAKE_MATCH_3})
 endforeach()
 
-execute_process(COMMAND ${DESCRIBE} --repo ${REPO} --revision ${REVISION} --license ${LICENSE} --backend ${BACKEND} ${arguments}
+execute_process(
+  COMMAND ${DESCRIBE} --repo ${REPO} --revision ${REVISION} --license ${LICENSE} --backend ${BACKEND} ${arguments}
   OUTPUT_FILE ${staging}/metadata.json RESULT_VARIABLE result ERROR_VARIABLE error)
 if(NOT result EQUAL 0)
   file(REMOVE_RECURSE ${staging})
