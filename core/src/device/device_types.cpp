@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "device/device_types.hpp"
+
+#include "base/reason.hpp"
+
+#include <layerhub/device.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace layerhub {
+namespace device {
+namespace {
+
+constexpr std::array types{
+    DeviceType{"cpu", kDLCPU, true},     DeviceType{"cuda", kDLCUDA, true},  DeviceType{"rocm", kDLROCM, true},
+    DeviceType{"opencl", kDLOpenCL, true}, DeviceType{"xpu", kDLExtDev, false}, DeviceType{"mps", kDLMetal, true},
+    DeviceType{"npu", kDLExtDev, false}, DeviceType{"tpu", kDLExtDev, false}, DeviceType{"neuron", kDLExtDev, false}};
+
+}  // namespace
+
+std::span<const DeviceType> device_types() { return types; }
+
+const DeviceType* find_device_type(std::string_view name) {
+  const auto found = std::find_if(types.begin(), types.end(), [&](const DeviceType& t) { return t.name == name; });
+  return found == types.end() ? nullptr : &*found;
+}
+
+const DeviceType* find_device_type(DLDeviceType code) {
+  const auto found = std::find_if(types.begin(), types.end(), [&](const DeviceType& t) { return t.has_code && t.code == fold(code); });
+  return found == types.end() ? nullptr : &*found;
+}
+
+std::string known_device_types() {
+  std::string names;
+  for (const DeviceType& type : types) {
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", type.name);
+  }
+  return names;
+}
+
+DLDeviceType fold(DLDeviceType code) noexcept {
+  switch (code) {
+    case kDLCUDAHost:
+    case kDLROCMHost: return kDLCPU;
+    case kDLCUDAManaged: return kDLCUDA;
+    default: return code;
+  }
+}
+
+}  // namespace device
+
+Device Device::of(DLDevice device) noexcept {
+  const DLDeviceType type = device::fold(device.device_type);
+  return {type, type == kDLCPU ? 0 : device.device_id};
+}
+
+std::string to_string(Device device) {
+  const device::DeviceType* type = device::find_device_type(device.type);
+  const std::string name = type != nullptr ? std::string(type->name) : fmt::format("device type {}", static_cast<int>(device.type));
+  return device.type == kDLCPU ? name : fmt::format("{}:{}", name, device.ordinal);
+}
+
+Device parse_device(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  const device::DeviceType* type = device::find_device_type(text.substr(0, colon));
+  Device device;
+  bool valid = type != nullptr && type->has_code;
+  if (valid && colon != std::string_view::npos) {
+    const char* end = text.data() + text.size();
+    const auto read = std::from_chars(text.data() + colon + 1, end, device.ordinal);
+    valid = read.ec == std::errc() && read.ptr == end && device.ordinal >= 0;
+  }
+  if (!valid) {
+    throw Error(make_reason(ErrorCode::invalid_argument, "device",
+                            fmt::format("device `{}`: it is not known; name one of {}, with :ordinal where there are several",
+                                        printable(text), device::known_device_types())));
+  }
+  device.type = type->code;
+  return device;
+}
+
+}  // namespace layerhub
