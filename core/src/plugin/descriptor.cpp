@@ -215,6 +215,7 @@ Result<Descriptor> import_descriptor(const lh_plugin& given, std::uint32_t minor
   }
   descriptor.abi_minor = minor;
   descriptor.flags = plugin.flags;
+  descriptor.shutdown = plugin.shutdown;
   for (std::uint32_t i = 0; i < plugin.n_kernels; ++i) {
     if (plugin.kernels[i] == nullptr) {
       return broken(name, "an entry of its list of kernels is empty");

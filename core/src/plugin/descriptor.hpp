@@ -51,6 +51,7 @@ struct Descriptor {
   std::string repo, revision, build_id, toolchain;
   std::uint32_t abi_minor = 0;    // negotiated
   std::uint32_t flags = 0;
+  std::int32_t (*shutdown)(lh_error*) = nullptr;
   std::vector<Kernel> kernels;    // sorted by layer, then implementation
 };
 

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dispatch/binding.hpp"
+
+#include "base/reason.hpp"
+#include "plugin/host_services.hpp"
+
+#include <layerhub/sdk/formats.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <new>
+
+namespace layerhub::dispatch {
+namespace {
+
+constexpr std::size_t workspace_alignment = 64;
+
+std::uint32_t check(const detail::BoundCall& call, const detail::CallFrame& frame) noexcept {
+  return static_cast<const Binding&>(call).constraints.check(frame.in, frame.out);
+}
+
+std::int32_t find_layout(const detail::BoundCall& call, detail::CallFrame& frame) noexcept {
+  const Binding& binding = static_cast<const Binding&>(call);
+  std::size_t bytes = 0;
+  const std::int32_t status = binding.layouts.workspace_of(binding.kernel->functions, binding.instance,
+                                                           binding.layout_arguments, frame, &bytes);
+  if (status != LH_OK || bytes <= frame.call.workspace_size) {
+    return status;
+  }
+  // Grown by half at least, so that a sequence of slightly larger layouts does not allocate each time.
+  const std::size_t wanted = std::max(bytes, frame.call.workspace_size + frame.call.workspace_size / 2);
+  const std::size_t size = (wanted + workspace_alignment - 1) / workspace_alignment * workspace_alignment;
+  void* memory = std::aligned_alloc(workspace_alignment, size);
+  if (memory == nullptr) {
+    return LH_OUT_OF_MEMORY;
+  }
+  std::free(frame.call.workspace);
+  frame.call.workspace = memory;
+  frame.call.workspace_size = size;
+  return LH_OK;
+}
+
+// The logical shape of a weight, which is what constraints speak of: a block format packs several elements in a byte.
+std::vector<std::int64_t> logical_shape(const Member& weight) {
+  std::vector<std::int64_t> shape = weight.shape;
+  if (const sdk::BlockFormat* format = sdk::find_block_format(weight.format)) {
+    shape.back() = shape.back() / format->bytes * format->elements;
+  }
+  return shape;
+}
+
+Result<void> check_block_format(const detail::LayerType& layer, const Member& weight) {
+  if (weight.format.empty()) {
+    return success();
+  }
+  const sdk::BlockFormat* format = sdk::find_block_format(weight.format);
+  const DLTensor& x = weight.tensor;
+  if (format == nullptr) {
+    return make_reason(ErrorCode::unsupported, "constraint",
+                       fmt::format("layer `{}`: its weight `{}` has the block format {}, which this layerhub does not know",
+                                   layer.name, weight.name, printable(weight.format)));
+  }
+  if (x.dtype.code != kDLUInt || x.dtype.bits != 8 || weight.shape.empty() || weight.shape.back() % format->bytes != 0) {
+    return make_reason(ErrorCode::signature_mismatch, "signature",
+                       fmt::format("layer `{}`: its weight `{}` is said to be {} but is not uint8 in rows of whole blocks of {} bytes",
+                                   layer.name, weight.name, weight.format, format->bytes));
+  }
+  return success();
+}
+
+lh_attr attribute_of(const plugin::Attribute& declared, const Member* member) {
+  lh_attr attribute = declared.fallback;
+  if (member == nullptr) {
+    return attribute;
+  }
+  const AttributeValue& value = member->value;
+  switch (declared.kind) {
+    case LH_ATTR_BOOL: attribute.value.i = std::get<bool>(value) ? 1 : 0; break;
+    case LH_ATTR_INT: attribute.value.i = std::get<std::int64_t>(value); break;
+    case LH_ATTR_FLOAT:
+      attribute.value.f = std::holds_alternative<double>(value) ? std::get<double>(value)
+                                                                 : static_cast<double>(std::get<std::int64_t>(value));
+      break;
+    default: {
+      const std::string& text = std::get<std::string>(value);
+      attribute.value.s = {text.data(), text.size()};
+    }
+  }
+  return attribute;
+}
+
+class BindingMaker {
+ public:
+  BindingMaker(const detail::LayerType& layer, const DeviceInfo& device) : layer_(layer), device_(device) {}
+
+  Result<std::shared_ptr<const Binding>> run(std::vector<Member> members, std::shared_ptr<const plugin::Plugin> plugin,
+                                             const plugin::Kernel& kernel, Mode mode) {
+    binding_->plugin = std::move(plugin);
+    binding_->kernel = &kernel;
+    binding_->device = device_.device;
+    binding_->mode = mode;
+    binding_->members = std::move(members);
+    BOOST_OUTCOME_TRY(place_params());
+    place_arguments();
+    BOOST_OUTCOME_TRY(binding_->constraints, ConstraintProgram::compile(kernel, binding_->params, host_inputs_));
+    BOOST_OUTCOME_TRY(create());
+    binding_->forward = kernel.functions.forward;
+    binding_->check = &check;
+    if (kernel.functions.infer != nullptr) {
+      binding_->find_layout = &find_layout;
+    }
+    return std::shared_ptr<const Binding>(std::move(binding_));
+  }
+
+ private:
+  const plugin::Kernel& kernel() const { return *binding_->kernel; }
+
+  const Member* find(const std::string& name, bool is_param) const {
+    for (const Member& member : binding_->members) {
+      if (member.name == name && member.is_param == is_param) {
+        return &member;
+      }
+    }
+    return nullptr;
+  }
+
+  Result<void> place_params() {
+    for (Member& member : binding_->members) {
+      member.tensor.shape = member.shape.data();
+      member.tensor.strides = member.strides.data();
+      if (member.is_param && Device::of(member.tensor.device) != device_.device) {
+        return make_reason(ErrorCode::unsupported, "constraint",
+                           fmt::format("layer `{}`: its weight `{}` is on {}, the kernel runs on {}; move it there before binding",
+                                       layer_.name, member.name, to_string(Device::of(member.tensor.device)), to_string(device_.device)));
+      }
+    }
+    for (const plugin::Argument& argument : kernel().arguments) {
+      if (argument.kind != LH_ARG_PARAM) {
+        continue;
+      }
+      const Member* member = find(argument.name, true);
+      ParamView param;
+      if (member != nullptr) {
+        BOOST_OUTCOME_TRY(check_block_format(layer_, *member));
+        param = {&member->tensor, member->format, logical_shape(*member)};
+      }
+      binding_->params.push_back(std::move(param));
+    }
+    return success();
+  }
+
+  void place_arguments() {
+    for (std::uint32_t i = 0; i < layer_.n_arguments; ++i) {
+      host_inputs_ += layer_.arguments[i].kind == detail::HostArgumentKind::read_tensor ? 1u : 0u;
+    }
+    Binding& b = *binding_;
+    const std::uint32_t inputs = kernel().count(LH_ARG_INPUT), outputs = kernel().count(LH_ARG_OUTPUT);
+    b.fixed.assign(inputs - host_inputs_, nullptr);
+    for (const ParamView& param : b.params) {
+      b.fixed.push_back(param.tensor);
+    }
+    b.fixed_in = b.fixed.data();
+    b.n_fixed_in = static_cast<std::uint32_t>(b.fixed.size());
+    b.n_in = static_cast<std::uint16_t>(inputs + b.params.size());
+    b.n_out = static_cast<std::uint16_t>(outputs + kernel().count(LH_ARG_STATE));
+    b.n_scalars = static_cast<std::uint16_t>(kernel().count(LH_ARG_SCALAR_INT) + kernel().count(LH_ARG_SCALAR_FLOAT));
+    b.layout_arguments = {inputs, outputs, kernel().count(LH_ARG_STATE)};
+    std::uint8_t next_output = 0, next_state = static_cast<std::uint8_t>(outputs), written = 0;
+    for (const plugin::Argument& argument : kernel().arguments) {
+      if (argument.kind == LH_ARG_OUTPUT) {
+        b.out_order[written++] = next_output++;
+      } else if (argument.kind == LH_ARG_STATE) {
+        b.out_order[written++] = next_state++;
+      }
+    }
+  }
+
+  Result<void> create() {
+    if (kernel().functions.create == nullptr) {
+      return success();
+    }
+    std::vector<lh_attr> attributes;
+    for (const plugin::Attribute& declared : kernel().attributes) {
+      attributes.push_back(attribute_of(declared, find(declared.name, false)));
+    }
+    std::vector<const DLTensor*> params;
+    std::vector<lh_str> formats;
+    for (const ParamView& param : binding_->params) {
+      params.push_back(param.tensor);
+      formats.push_back({param.format.data(), param.format.size()});
+    }
+    lh_device_info info{};
+    info.struct_size = sizeof info;
+    info.capability = device_.capability;
+    info.device = {device_.device.type, device_.device.ordinal};
+    info.features = {device_.features.data(), device_.features.size()};
+    info.name = {device_.name.data(), device_.name.size()};
+
+    lh_create_args args{};
+    args.struct_size = sizeof args;
+    args.mode = static_cast<std::uint32_t>(binding_->mode);
+    args.host = &plugin::host_services();
+    args.device = &info;
+    args.attrs = attributes.data();
+    args.n_attrs = static_cast<std::uint32_t>(attributes.size());
+    args.params = params.data();
+    args.param_formats = formats.data();
+    args.n_params = static_cast<std::uint32_t>(params.size());
+    return run_create(args);
+  }
+
+  Result<void> run_create(const lh_create_args& args) {
+    std::array<char, 512> text;
+    lh_error error{sizeof error, 0, text.data(), text.size(), 0};
+    lh_instance* instance = nullptr;
+    const std::int32_t status = kernel().functions.create(&args, &instance, &error);
+    if (status == LH_OK) {
+      binding_->instance = instance;
+      return success();
+    }
+    const std::string said = printable({text.data(), std::min<std::size_t>(error.length, text.size())}, text.size());
+    const std::string name = fmt::format("layer `{}`: kernel `{}` of {}", layer_.name, kernel().implementation, binding_->plugin->path().string());
+    if (status == LH_DECLINED) {
+      return make_reason(ErrorCode::unsupported, "create", fmt::format("{} declines these weights and attributes{}{}", name,
+                                                                       said.empty() ? "" : ": ", said));
+    }
+    return make_reason(ErrorCode::kernel_failed, "create", fmt::format("{} failed to make its instance (status {}): {}", name, status, said));
+  }
+
+  const detail::LayerType& layer_;
+  const DeviceInfo& device_;
+  std::shared_ptr<Binding> binding_ = std::make_shared<Binding>();
+  std::uint32_t host_inputs_ = 0;
+};
+
+}  // namespace
+
+Binding::~Binding() {
+  if (instance != nullptr && kernel->functions.destroy != nullptr) {
+    kernel->functions.destroy(const_cast<lh_instance*>(instance));
+  }
+}
+
+std::string Binding::kernel_name() const { return kernel->implementation; }
+
+Result<std::shared_ptr<const Binding>> make_binding(const detail::LayerType& layer, std::vector<Member> members,
+                                                    std::shared_ptr<const plugin::Plugin> plugin,
+                                                    const plugin::Kernel& kernel, const DeviceInfo& device, Mode mode) {
+  return BindingMaker(layer, device).run(std::move(members), std::move(plugin), kernel, mode);
+}
+
+}  // namespace layerhub::dispatch

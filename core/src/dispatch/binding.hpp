@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// A kernel's instance made for one host layer on one device: immutable, shared by every row that it serves, and given
+// back to its plugin when the last of them is gone.
+#pragma once
+
+#include "base/result.hpp"
+#include "dispatch/constraint_program.hpp"
+#include "dispatch/layout_cache.hpp"
+#include "plugin/plugin.hpp"
+
+#include <layerhub/detail/call.hpp>
+#include <layerhub/device.hpp>
+#include <layerhub/mapping.hpp>
+
+#include <atomic>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace layerhub::dispatch {
+
+struct Binding : detail::BoundCall {
+  std::shared_ptr<const plugin::Plugin> plugin;    // keeps the library open
+  const plugin::Kernel* kernel = nullptr;          // of that plugin
+  Device device;
+  Mode mode = Mode::inference;
+
+  std::vector<Member> members;           // copies of what the layer lent; their tensors point into these copies
+  std::vector<ParamView> params;         // in the kernel's order, into members
+  std::vector<const DLTensor*> fixed;    // behind fixed_in
+  ConstraintProgram constraints;
+  LayoutCache::Arguments layout_arguments;
+  mutable LayoutCache layouts;
+
+  // Counted by calls in flight, read by explain().
+  mutable std::atomic<std::uint64_t> declined{0}, refused{0};
+  mutable std::atomic<std::uint32_t> last_refused{0};    // 1 + the constraint's number; 0: none yet
+
+  Binding() = default;
+  Binding(const Binding&) = delete;
+  Binding& operator=(const Binding&) = delete;
+  ~Binding();
+
+  std::string kernel_name() const;    // "vector", as the plugin calls it
+};
+
+// What a host layer needs of a kernel and the other way round: count and kinds of arguments, members with their kinds.
+// Decided from what metadata says, before a library is opened. Refused: signature_mismatch, naming what differs.
+Result<void> check_signature(const detail::LayerType& layer, const std::vector<plugin::Argument>& arguments,
+                             const std::vector<plugin::Attribute>& attributes, const std::vector<Member>& members);
+
+// Compiles the constraints, fills in attributes, creates the instance. The signature has been checked.
+// Refused: unsupported (constraints, LH_DECLINED from create), kernel_failed with the plugin's text.
+Result<std::shared_ptr<const Binding>> make_binding(const detail::LayerType& layer, std::vector<Member> members,
+                                                    std::shared_ptr<const plugin::Plugin> plugin,
+                                                    const plugin::Kernel& kernel, const DeviceInfo& device, Mode mode);
+
+}  // namespace layerhub::dispatch

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/plugin.hpp"
+
+#include "base/log.hpp"
+#include "base/reason.hpp"
+
+#include <boost/filesystem/operations.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+
+namespace layerhub::plugin {
+namespace {
+
+// Never destroyed: libraries that stay resident are held here until the process ends, and the system unmaps them.
+struct Registry {
+  std::mutex mutex;
+  std::map<std::string, std::weak_ptr<const Plugin>> open;         // by canonical path
+  std::map<std::string, std::shared_ptr<const Plugin>> resident;
+};
+Registry& registry() {
+  static Registry& instance = *new Registry;
+  return instance;
+}
+
+std::string differs(const std::string& what, const std::string& metadata, const std::string& library) {
+  return metadata == library ? "" : fmt::format("{} is `{}` in metadata.json and `{}` in the library", what,
+                                                printable(metadata), printable(library));
+}
+
+std::string describe_arguments(const Kernel& kernel) {
+  std::string text;
+  for (const Argument& a : kernel.arguments) {
+    text += fmt::format("{}{} {}{}", text.empty() ? "" : ", ", argument_kind_name(a.kind), a.name, a.optional ? "?" : "");
+  }
+  for (const Attribute& a : kernel.attributes) {
+    text += fmt::format(", attribute {} {}{}", attribute_kind_name(a.kind), a.name, a.required ? "" : "?");
+  }
+  return text;
+}
+
+std::string describe_kernel(const Kernel& kernel) {
+  return fmt::format("{}:{}", kernel.layer, kernel.implementation);
+}
+
+std::string kernel_difference(const Kernel& promised, const Kernel& found) {
+  const std::string name = "of " + describe_kernel(promised) + " ";
+  for (const std::string& difference :
+       {differs(name + "the signature", fmt::format("{:016x}", promised.signature), fmt::format("{:016x}", found.signature)),
+        differs(name + "the lowest capability", std::to_string(promised.min_capability), std::to_string(found.min_capability)),
+        differs(name + "the highest capability", std::to_string(promised.max_capability), std::to_string(found.max_capability)),
+        differs(name + "the features", fmt::format("{}", fmt::join(promised.features, ",")), fmt::format("{}", fmt::join(found.features, ","))),
+        differs(name + "the arguments", describe_arguments(promised), describe_arguments(found)),
+        differs(name + "the traits", std::to_string(promised.traits), std::to_string(found.traits)),
+        differs(name + "training", promised.has_backward() ? "yes" : "no", found.has_backward() ? "yes" : "no")}) {
+    if (!difference.empty()) {
+      return difference;
+    }
+  }
+  return {};
+}
+
+// The first thing in which the library is not what its metadata says, or "".
+std::string difference(const Expected& expected, const Descriptor& found) {
+  for (const std::string& text : {differs("the repository", expected.repo, found.repo),
+                                  differs("the revision", expected.revision, found.revision),
+                                  differs("the build id", expected.build_id, found.build_id)}) {
+    if (!text.empty()) {
+      return text;
+    }
+  }
+  std::map<std::string, const Kernel*> promised;
+  for (const Kernel& kernel : expected.kernels) {
+    promised[describe_kernel(kernel)] = &kernel;
+  }
+  for (const Kernel& kernel : found.kernels) {
+    const auto at = promised.find(describe_kernel(kernel));
+    if (at == promised.end()) {
+      return fmt::format("the library has the kernel {}, metadata.json does not", describe_kernel(kernel));
+    }
+    if (std::string text = kernel_difference(*at->second, kernel); !text.empty()) {
+      return text;
+    }
+    promised.erase(at);
+  }
+  return promised.empty() ? "" : fmt::format("metadata.json has the kernel {}, the library does not", promised.begin()->first);
+}
+
+Result<void> check_expected(const Expected& expected, const Descriptor& found, const std::string& name) {
+  const std::string text = difference(expected, found);
+  if (text.empty()) {
+    return success();
+  }
+  return make_reason(ErrorCode::bad_metadata, "descriptor",
+                     fmt::format("{}: {}; build or install the plugin again, the two must come from one build", name, text));
+}
+
+}  // namespace
+
+Plugin::Plugin(Library library, std::string repo, std::string revision, std::string variant)
+    : library_(std::move(library)), repo_(std::move(repo)), revision_(std::move(revision)), variant_(std::move(variant)) {
+  log(LogLevel::info, "opened {} ({}@{})", library_.path.string(), repo_, revision_);
+}
+
+Plugin::~Plugin() {
+  log(LogLevel::info, "closing {}", library_.path.string());
+  if (library_.descriptor.shutdown != nullptr) {
+    char text[256];
+    lh_error error{sizeof error, 0, text, sizeof text, 0};
+    if (library_.descriptor.shutdown(&error) != LH_OK) {
+      log(LogLevel::warn, "{}: its shutdown failed: {}", library_.path.string(),
+          printable({text, std::min<std::size_t>(error.length, sizeof text)}));
+    }
+  }
+}
+
+Result<std::shared_ptr<const Plugin>> load_plugin(const boost::filesystem::path& file, const Expected& expected,
+                                                  const std::string& variant) {
+  boost::system::error_code no_file;
+  const boost::filesystem::path real = boost::filesystem::canonical(file, no_file);
+  const std::string key = (no_file ? file : real).string();
+  Registry& known = registry();
+  std::lock_guard lock(known.mutex);    // held while a library opens: whoever asks for the same one waits for it
+  if (const auto found = known.open.find(key); found != known.open.end()) {
+    if (std::shared_ptr<const Plugin> plugin = found->second.lock()) {
+      BOOST_OUTCOME_TRY(const FileIdentity now, file_identity(file));
+      if (!(now == plugin->identity())) {
+        return make_reason(ErrorCode::bad_library, "library",
+                           fmt::format("{}: it was replaced while this process has it open; publish a changed plugin as a "
+                                       "new revision, or restart", key));
+      }
+      BOOST_OUTCOME_TRY(check_expected(expected, plugin->descriptor(), key));
+      return plugin;
+    }
+  }
+  BOOST_OUTCOME_TRY(Library library, open_library(file));
+  BOOST_OUTCOME_TRY(check_expected(expected, library.descriptor, key));
+  const bool unloadable = (library.descriptor.flags & LH_PLUGIN_UNLOADABLE) != 0;
+  auto plugin = std::make_shared<const Plugin>(std::move(library), expected.repo, expected.revision, variant);
+  known.open[key] = plugin;
+  if (!unloadable) {
+    known.resident[key] = plugin;
+  }
+  return plugin;
+}
+
+std::vector<std::shared_ptr<const Plugin>> open_plugins() {
+  std::vector<std::shared_ptr<const Plugin>> plugins;
+  std::lock_guard lock(registry().mutex);
+  for (const auto& [path, weak] : registry().open) {
+    if (std::shared_ptr<const Plugin> plugin = weak.lock()) {
+      plugins.push_back(std::move(plugin));
+    }
+  }
+  return plugins;
+}
+
+}  // namespace layerhub::plugin
