@@ -6,7 +6,7 @@
 # queries each of them, and laid out as <root>/<org>/<name>/<revision>/build/<variant>/. Include folders of
 # the plugin: its own folder. ROOT defaults to LAYERHUB_PLUGIN_ROOT, and that to <build>/plugins. The target
 # is plugin-<org>-<name>-<revision>.
-include_guard(GLOBAL)
+include_guard()
 include(${CMAKE_CURRENT_LIST_DIR}/LayerhubBackends.cmake)
 set(LAYERHUB_SDK_CMAKE_DIR ${CMAKE_CURRENT_LIST_DIR})
 set(LAYERHUB_SDK_ENTRY ${CMAKE_CURRENT_LIST_DIR}/plugin_entry.cpp)  # installed: beside this file

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// What does a call through a layer cost, against a plain indirect call of the same shape?
+// Bars: bound, nothing to check <= 1.5x; bound, constraints checked <= 3x; dispatched at call time <= 1.5x and <= 4x.
+//
+// The kernel does nothing, so what is left is the way to it: the views of the tensors, the slot of their device, the
+// scope, the constraints, lh_call. The plain call is a function behind a pointer that the compiler can't see through.
+//
+//   call_bench [--json]            the table of ratios
+//   call_bench --calls=N ROW       only N calls of one row, for callgrind; tests/bench/run --instructions does that
+#include "bench/pairs.hpp"
+
+#include <layerhub/layerhub.hpp>
+
+#include <array>
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+using layerhub::bench::Row;
+
+// A host's layers: their own forwards must never be what is measured.
+struct Unchecked : layerhub::use_kernel_forward_from_hub<Unchecked, "Unchecked"> {
+  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+};
+struct Checked : layerhub::use_kernel_forward_from_hub<Checked, "Checked"> {
+  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+};
+
+struct Tensors {
+  std::array<float, 128> memory_x{}, memory_y{};
+  std::array<std::int64_t, 2> shape{1, 128};
+  DLTensor x = view(memory_x.data()), y = view(memory_y.data());
+
+  DLTensor view(float* data) {
+    return {data, {kDLCPU, 0}, 2, {kDLFloat, 32, 1}, shape.data(), nullptr, 0};
+  }
+};
+
+__attribute__((noinline)) void do_nothing(const DLTensor&, DLTensor&) { asm volatile(""); }
+void (*volatile plain)(const DLTensor&, DLTensor&) = do_nothing;
+
+layerhub::Mapping mapping() {
+  const auto from = [](const char* layer) {
+    return layerhub::LayerRepository{.repo_id = "bench/nothing", .layer_name = layer, .revision = "v1"};
+  };
+  return {{"Unchecked", {{"cpu", from("Unchecked")}}}, {"Checked", {{"cpu", from("Checked")}}}};
+}
+
+struct Case {
+  std::string name;
+  std::string what;
+  double at_most;
+  std::function<void(std::uint64_t calls)> run;
+};
+
+class CallBench {
+ public:
+  CallBench() : scope_(mapping()) {
+    layerhub::kernelize(bound_unchecked_, {.fallback = layerhub::Fallback::never});
+    layerhub::kernelize(bound_checked_, {.fallback = layerhub::Fallback::never});
+    add("bound", "bound, no constraints", 1.5, bound_unchecked_);
+    add("bound-checked", "bound, constraints checked", 3, bound_checked_);
+    add("dispatched", "dispatched at call time, no constraints", 1.5, dispatched_unchecked_);
+    add("dispatched-checked", "dispatched at call time, constraints checked", 4, dispatched_checked_);
+  }
+
+  void run_plain(std::uint64_t calls) {
+    for (std::uint64_t i = 0; i < calls; ++i) plain(tensors_.x, tensors_.y);
+  }
+
+  const std::vector<Case>& cases() const { return cases_; }
+
+ private:
+  template <class Layer>
+  void add(const char* name, const char* what, double at_most, const Layer& layer) {
+    cases_.push_back({name, what, at_most, [this, &layer](std::uint64_t calls) {
+                        for (std::uint64_t i = 0; i < calls; ++i) layer(tensors_.x, tensors_.y);
+                      }});
+  }
+
+  Tensors tensors_;
+  layerhub::use_kernel_mapping scope_;
+  Unchecked bound_unchecked_, dispatched_unchecked_;
+  Checked bound_checked_, dispatched_checked_;
+  std::vector<Case> cases_;
+};
+
+// `calls` calls of one row; the difference of two such runs under callgrind is the cost of a call in instructions.
+int run_one(CallBench& bench, std::string_view name, std::uint64_t calls) {
+  if (name == "plain") {
+    bench.run_plain(calls);
+    return 0;
+  }
+  for (const Case& row : bench.cases()) {
+    if (row.name == name) {
+      row.run(calls);
+      return 0;
+    }
+  }
+  fmt::print(stderr, "call_bench: no row is named {}\n", name);
+  return 2;
+}
+
+std::vector<Row> measure(CallBench& bench) {
+  constexpr std::uint64_t calls = 1'000'000;
+  std::vector<Row> rows;
+  for (const Case& row : bench.cases()) {
+    rows.push_back({row.what,
+                    layerhub::bench::compare([&] { bench.run_plain(calls); }, [&] { row.run(calls); }, calls),
+                    row.at_most});
+  }
+  return rows;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  layerhub::set_plugin_roots({LAYERHUB_BENCH_PLUGIN_ROOT});
+  CallBench bench;
+  const std::string_view option = argc > 1 ? argv[1] : "";
+  if (option == "--names") {
+    fmt::print("plain\n");
+    for (const Case& row : bench.cases()) fmt::print("{}\n", row.name);
+    return 0;
+  }
+  if (option.starts_with("--calls=") && argc > 2) {
+    return run_one(bench, argv[2], std::strtoull(argv[1] + 8, nullptr, 10));
+  }
+  const std::vector<Row> rows = measure(bench);
+  if (option == "--json") {
+    layerhub::bench::print_json("call", "a plain indirect call", rows);
+  } else {
+    layerhub::bench::print_table("a plain indirect call", rows);
+  }
+  return 0;
+}
