@@ -53,7 +53,8 @@ class KernelFunction<void(Parameters...)> {
   struct Shared {
     explicit Shared(std::string function) : name(std::move(function)) {
       using Found = detail::Signature<Parameters...>;
-      type = {name, "a kernel function", Found::arguments.data(), static_cast<std::uint32_t>(Found::arguments.size())};
+      type = {name, "a kernel function", Found::arguments.data(), static_cast<std::uint32_t>(Found::arguments.size()),
+              true};
     }
     detail::LayerRef ref() const {
       return {&slot, &type, this, [](const void*) { return std::vector<Member>{}; }};

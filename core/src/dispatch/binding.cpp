@@ -100,7 +100,8 @@ class BindingMaker {
                                              const plugin::Kernel& kernel, Mode mode) {
     binding_->plugin = std::move(plugin);
     binding_->kernel = &kernel;
-    binding_->device = device_.device;
+    binding_->on = device_.device;
+    binding_->device = {device_.device.type, device_.device.ordinal};
     binding_->mode = mode;
     binding_->members = std::move(members);
     BOOST_OUTCOME_TRY(place_params());
@@ -195,7 +196,7 @@ class BindingMaker {
     lh_device_info info{};
     info.struct_size = sizeof info;
     info.capability = device_.capability;
-    info.device = {device_.device.type, device_.device.ordinal};
+    info.device = binding_->device;
     info.features = {device_.features.data(), device_.features.size()};
     info.name = {device_.name.data(), device_.name.size()};
 

@@ -23,7 +23,7 @@ namespace layerhub::dispatch {
 struct Binding : detail::BoundCall {
   std::shared_ptr<const plugin::Plugin> plugin;    // keeps the library open
   const plugin::Kernel* kernel = nullptr;          // of that plugin
-  Device device;
+  Device on;    // device, as hosts name it
   Mode mode = Mode::inference;
 
   std::vector<Member> members;           // copies of what the layer lent; their tensors point into these copies

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -66,9 +65,7 @@ void refuse_in_child() {
 void free_record(void* record) {
   auto* thread = static_cast<ThreadRecord*>(record);
   std::lock_guard lock(epoch().mutex);
-  std::free(thread->workspace);
-  thread->workspace = nullptr;
-  thread->workspace_size = 0;
+  detail::release_frame(thread->frame);
   thread->scope = 0;
   epoch().free.push_back(thread);
 }

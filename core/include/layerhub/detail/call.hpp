@@ -58,6 +58,7 @@ struct LayerType {
   std::string_view host_type;    // for messages
   const HostArgument* arguments;
   std::uint32_t n_arguments;
+  bool is_function = false;      // a KernelFunction: bound when it is made, with nothing to fall back to
 };
 
 // One marked layer, without its C++ type.
@@ -78,7 +79,8 @@ LAYERHUB_API void note_declined(const BoundCall& binding) noexcept;
 // Throws Error(kernel_failed) with the plugin's text.
 [[noreturn]] LAYERHUB_API void throw_kernel_failure(const LayerRef& layer, const BoundCall& binding, std::int32_t status,
                                                     const CallFrame& frame);
-LAYERHUB_API void prepare_frame(CallFrame& frame) noexcept;    // what every call of a frame shares
+LAYERHUB_API void prepare_frame(CallFrame& frame) noexcept;    // fills in what every call of a frame shares
+LAYERHUB_API void release_frame(CallFrame& frame) noexcept;    // gives its workspace back
 // Throws Error(invalid_argument): a tensor of more dimensions than the ABI has.
 [[noreturn]] LAYERHUB_API void throw_rank(const LayerType& type, std::int32_t rank);
 // Throws Error(invalid_argument) if a member of the layer changed since it was bound. Called in debug builds.
@@ -190,7 +192,7 @@ template <class... Parameters, class... Arguments>
   }
   static_assert(offsetof(BoundCall, n_saved) == offsetof(BoundCall, n_in) + 6);
   std::memcpy(&frame.call.n_in, &binding.n_in, 8);
-  frame.call.device = device;
+  frame.call.device = binding.device;
   if (binding.check != nullptr) {
     if (const std::uint32_t refused = binding.check(binding, frame)) [[unlikely]] {
       note_refused(binding, refused - 1);
@@ -219,8 +221,10 @@ template <class... Parameters, class... Arguments>
 template <class... Parameters, class... Arguments>
 [[gnu::noinline]] Served attempt_nested(const ThreadRecord& thread, const LayerRef& layer, DLDevice& device,
                                         Arguments&... arguments) {
-  CallFrame frame;
-  prepare_frame(frame);
+  struct Frame : CallFrame {
+    Frame() noexcept { prepare_frame(*this); }
+    ~Frame() { release_frame(*this); }
+  } frame;
   return attempt<Parameters...>(thread, frame, layer, device, arguments...);
 }
 

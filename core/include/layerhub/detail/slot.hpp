@@ -39,6 +39,7 @@ struct BoundCall {
   const lh_instance* instance = nullptr;
   CheckConstraints check = nullptr;       // nullptr: nothing to check
   FindLayout find_layout = nullptr;       // nullptr: no workspace
+  DLDevice device{kDLCPU, 0};
   const DLTensor* const* fixed_in = nullptr;    // what follows the host's inputs: absent optional ones, then the params
   std::uint32_t n_fixed_in = 0;
   std::uint16_t n_in = 0, n_out = 0, n_scalars = 0, n_saved = 0;    // as they stand in lh_call
@@ -48,7 +49,7 @@ struct BoundCall {
 // One row: bindings made by kernelize hold under every mapping.
 inline constexpr std::uint64_t any_mapping = 0;
 struct DispatchRow {
-  std::uint64_t device;          // the DLDevice's bytes
+  std::uint64_t device;          // the bytes of the DLDevice that tensors name
   std::uint64_t mapping;         // the id of the mapping that the row was made under, or any_mapping
   const BoundCall* binding;      // nullptr: the layer's own forward
 };
@@ -59,7 +60,7 @@ struct DispatchTable {
 LAYERHUB_API extern const DispatchTable empty_table;
 
 struct CallFrame {
-  lh_call call;
+  lh_call call;    // its workspace is the frame's own and grows in find_layout
   lh_error error;
   const DLTensor* in[max_inputs];
   DLTensor* out[max_outputs];
@@ -71,8 +72,6 @@ struct CallFrame {
 struct alignas(64) ThreadRecord {
   std::atomic<std::uint64_t> sequence{0};    // odd: a call of this thread is in flight
   std::uint64_t scope = 0;                   // the id of the thread's innermost mapping scope; 0: none
-  void* workspace = nullptr;                 // grown by find_layout, 64-byte aligned
-  std::size_t workspace_size = 0;
   CallFrame frame;
 
   // false: a call of this thread is in flight already, which keeps every binding alive for the nested one too.
@@ -152,11 +151,10 @@ class LAYERHUB_API LayerSlot {
   }
   void release() noexcept {
     if (LayerState* state = state_.exchange(nullptr)) {
-      destroy(state);
-      table_.store(&empty_table);
+      destroy(state, table_.exchange(&empty_table));
     }
   }
-  static void destroy(LayerState* state) noexcept;
+  static void destroy(LayerState* state, const DispatchTable* table) noexcept;
 
   std::atomic<const DispatchTable*> table_{&empty_table};
   std::atomic<LayerState*> state_{nullptr};

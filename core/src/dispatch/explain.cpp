@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// A layer's decisions, rendered for people and as JSON.
+#include "base/json.hpp"
+#include "dispatch/layer_state.hpp"
+
+#include <layerhub/explain.hpp>
+
+#include <boost/core/demangle.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace layerhub {
+
+namespace dispatch {
+
+std::string Decision::served_by() const {
+  return binding == nullptr ? "own forward"
+                            : fmt::format("{}@{}: {}", binding->plugin->repo(), binding->plugin->revision(), binding->kernel_name());
+}
+
+namespace {
+
+std::string under(const Decision& decision, std::uint64_t current) {
+  if (decision.mapping == detail::any_mapping) {
+    return "kernelized";
+  }
+  return decision.mapping == current ? "the mapping in force" : "an earlier mapping";
+}
+
+std::string counts_of(const Binding& binding) {
+  std::string text;
+  if (const std::uint64_t refused = binding.refused.load()) {
+    text += fmt::format("  {} calls ran the own forward, since a constraint did not hold; the last: {}\n", refused,
+                        binding.constraints.describe(binding.last_refused.load() - 1));
+  }
+  if (const std::uint64_t declined = binding.declined.load()) {
+    text += fmt::format("  {} calls ran the own forward, since the kernel declined them\n", declined);
+  }
+  return text;
+}
+
+std::string text_of(const Decision& decision, const std::string& heading) {
+  std::string text = fmt::format("{}\n", heading);
+  for (const Step& step : decision.steps) {
+    text += fmt::format("  {} {:<11} {}\n", step.passed ? "+" : "-", step.rule, step.text);
+    for (const Fact& fact : step.facts) {
+      text += fmt::format("      {}{}{}\n", fact.name, fact.name.empty() ? "" : ": ", fact.value);
+    }
+  }
+  return text + (decision.binding == nullptr ? "" : counts_of(*decision.binding));
+}
+
+Json json_of(const Decision& decision, std::uint64_t current) {
+  Json steps = Json::array();
+  for (const Step& step : decision.steps) {
+    Json facts = Json::array();
+    for (const Fact& fact : step.facts) {
+      facts.push_back({{"name", fact.name}, {"value", fact.value}});
+    }
+    steps.push_back({{"rule", step.rule}, {"outcome", step.passed ? "passed" : "refused"}, {"text", step.text}, {"facts", facts}});
+  }
+  Json json{{"device", to_string(decision.device)},
+            {"mode", to_string(decision.mode)},
+            {"under", under(decision, current)},
+            {"served_by", decision.served_by()},
+            {"steps", steps}};
+  if (decision.binding != nullptr) {
+    json["library"] = decision.binding->plugin->path().string();
+    json["refused_calls"] = decision.binding->refused.load();
+    json["declined_calls"] = decision.binding->declined.load();
+  }
+  return json;
+}
+
+}  // namespace
+}  // namespace dispatch
+
+namespace detail {
+
+std::string explain_layer(const LayerRef& layer) {
+  LayerState& state = dispatch::state_of(layer);
+  const std::uint64_t current = dispatch::current_mapping_value()->id;
+  std::lock_guard lock(state.mutex);
+  std::string text = fmt::format("layer `{}` of {}\n", layer.type->name, boost::core::demangle(layer.type->host_type.data()));
+  for (const dispatch::Decision& row : state.rows) {
+    text += dispatch::text_of(row, fmt::format("on {}, {}, {}: {}", to_string(row.device), to_string(row.mode),
+                                               dispatch::under(row, current), row.served_by()));
+  }
+  if (state.refused) {
+    text += dispatch::text_of(*state.refused, fmt::format("on {}, {}: an error, since its policy allows no fallback",
+                                                          to_string(state.refused->device), to_string(state.refused->mode)));
+  }
+  if (state.rows.empty() && !state.refused) {
+    text += "not bound yet: call it, or kernelize it\n";
+  }
+  return text;
+}
+
+std::string explain_layer_json(const LayerRef& layer) {
+  LayerState& state = dispatch::state_of(layer);
+  const std::uint64_t current = dispatch::current_mapping_value()->id;
+  std::lock_guard lock(state.mutex);
+  Json json{{"layer", layer.type->name}, {"decisions", Json::array()}};
+  for (const dispatch::Decision& row : state.rows) {
+    json["decisions"].push_back(dispatch::json_of(row, current));
+  }
+  if (state.refused) {
+    json["error"] = dispatch::json_of(*state.refused, current);
+  }
+  return write_json(json);
+}
+
+std::optional<BindingInfo> binding_of_layer(const LayerRef& layer, Device device) {
+  LayerState& state = dispatch::state_of(layer);
+  const std::uint64_t current = dispatch::current_mapping_value()->id;
+  std::lock_guard lock(state.mutex);
+  for (const dispatch::Decision& row : state.rows) {
+    if (row.device == device && (row.mapping == any_mapping || row.mapping == current)) {
+      if (row.binding == nullptr) {
+        return std::nullopt;
+      }
+      const dispatch::Binding& b = *row.binding;
+      return BindingInfo{b.plugin->repo(), b.plugin->revision(), b.kernel_name(), b.on, b.plugin->path().string(),
+                         b.declined.load(), b.refused.load()};
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace detail
+}  // namespace layerhub
