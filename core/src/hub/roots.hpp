@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plugin directories, in the order in which they are searched: those that the host names, LAYERHUB_PATH (colon
+// separated), the user's data folder, the system's. Earlier ones win.
+#pragma once
+
+#include <boost/filesystem/path.hpp>
+
+#include <string>
+#include <vector>
+
+namespace layerhub::hub {
+
+struct Root {
+  boost::filesystem::path path;
+  std::string origin;     // "given by the host", "LAYERHUB_PATH", "the user's data folder", "the system"
+  std::string ignored;    // why it is not searched: "there is no such directory"; empty: it is
+};
+
+// Each directory once. A relative entry of LAYERHUB_PATH is ignored: it would mean another directory in each process.
+std::vector<Root> plugin_roots(const std::vector<std::string>& given);
+
+// "/a (given by the host), /b (LAYERHUB_PATH: there is no such directory)", for messages.
+std::string describe_roots(const std::vector<Root>& roots);
+
+}  // namespace layerhub::hub

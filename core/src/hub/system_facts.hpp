@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this system is, as a plain value: hub chooses among variants and libraries by it and never asks a device itself.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace layerhub::hub {
+
+// A runtime's version as variants name it: cu128 is 12.8, rocm63 is 6.3.
+struct BackendVersion {
+  std::uint32_t major = 0, minor = 0;
+  bool operator==(const BackendVersion&) const = default;
+};
+
+struct SystemFacts {
+  std::string cpu_arch = "x86_64";
+  std::string os = "linux";
+  std::uint32_t cpu_capability = 1;          // the x86-64 level, 1 to 4
+  std::vector<std::string> cpu_features;     // "avx512_bf16", ... sorted; those that libraries may ask for
+  std::string cpu_name;                      // for people
+  std::optional<BackendVersion> cuda, rocm, opencl;    // of the installed runtimes
+};
+
+}  // namespace layerhub::hub
