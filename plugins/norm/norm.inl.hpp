@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the norms share: their params as float32, made once in create(), and rows given out to the host's threads.
+//
+// A row is never split: its sum has one order, so the bits do not depend on the number of threads. Sums run in four vectors,
+// which hides the latency of addition and keeps each chain short, so float32 is exact enough for any width.
+#pragma once
+
+#include <layerhub/sdk/cpu.hpp>
+#include <layerhub/sdk/kernel.hpp>
+#include <layerhub/sdk/tensor.hpp>
+#include <layerhub/sdk/vector.hpp>
+
+#include <cmath>
+#include <vector>
+
+namespace layerhub::norm {
+
+using namespace layerhub::sdk;
+
+// Elements that are worth a second worker.
+inline constexpr std::int64_t least_per_worker = 16384;
+// From here on the output goes past the cache.
+inline constexpr std::int64_t streamed_bytes = std::int64_t{32} << 20;
+
+// A one-dimensional param of any float dtype and stride; empty for NULL.
+inline std::vector<float> copy_param(const DLTensor* param) {
+  std::vector<float> copy;
+  if (param != nullptr) {
+    copy.resize(static_cast<std::size_t>(param->shape[0]));
+    visit_float(param->dtype, [&]<class T>() {
+      for (std::size_t i = 0; i < copy.size(); ++i) {
+        copy[i] = to_float(data<T>(*param)[static_cast<std::int64_t>(i) * param->strides[0]]);
+      }
+    });
+  }
+  return copy;
+}
+
+// The sum of term(i, extent) over a row of `width` elements; terms of lanes beyond a part must be 0.
+template <class Term>
+float sum_row(std::int64_t width, Term&& term) {
+  Floats sums[4] = {};
+  std::int64_t i = 0;
+  for (; i + 4 * lanes <= width; i += 4 * lanes) {
+    for (int k = 0; k < 4; ++k) {
+      sums[k] += term(i + k * lanes, Whole{});
+    }
+  }
+  for (int k = 0; i + lanes <= width; i += lanes, ++k) {
+    sums[k] += term(i, Whole{});
+  }
+  if (i < width) {
+    sums[3] += term(i, Part{width - i});
+  }
+  return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+// Runs body(from, to, width, is_streamed) for each row of x and y.
+template <class T, class Body>
+void for_each_row(const lh_call& call, const DLTensor& x, const DLTensor& y, Body&& body) {
+  const std::int64_t width = last_dim(x);
+  const std::int64_t rows = width == 0 ? 0 : row_count(x);
+  const bool is_streamed = rows * width * static_cast<std::int64_t>(sizeof(T)) >= streamed_bytes;
+  const std::int64_t least_rows = (least_per_worker + width) / (width + 1);
+  parallel_ranges(call.host, rows, least_rows, 1, [&](Range range, std::uint32_t) {
+    for (std::int64_t index = range.begin; index < range.end; ++index) {
+      body(row<const T>(x, index), row<T>(y, index), width, is_streamed);
+    }
+    if (is_streamed) {
+      stream_end();
+    }
+  });
+}
+
+}  // namespace layerhub::norm

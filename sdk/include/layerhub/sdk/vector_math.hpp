@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// exp and the cumulative normal distribution on vectors. No table, no call, no branch: every lane takes the same way.
+//
+// Coefficients are minimax fits (Remez exchange in 50 digits) of the functions named beside them; the bounds are those of the
+// fit, before rounding to float. Errors of the results, found by trying every float: see the test of this file.
+#pragma once
+
+#include <layerhub/sdk/vector.hpp>
+
+namespace layerhub::sdk {
+
+// e^x, within 2 units in the last place; overflows to infinity above 88.72, underflows gradually to 0; NaN stays NaN.
+// x = n ln2 + r with |r| <= ln2 / 2, and e^r = 1 + r + r^2 q(r) with q of degree 4 (relative error 3.3e-9).
+inline Floats exp(Floats x) {
+  x = x > 89.f ? broadcast(89.f) : x;
+  x = x < -104.f ? broadcast(-104.f) : x;
+  constexpr float round = 0x1.8p23f;  // adding it leaves the nearest integer in the low bits
+  const Floats shifted = x * 1.44269504f + round;
+  const Floats n = shifted - round;
+  Floats r = x - n * 0.693145752f;  // ln2 in two parts: n times the first is exact
+  r = r - n * 1.42860677e-06f;
+  Floats q = r * 0.00138131450f + 0.00836941882f;
+  q = q * r + 0.0416684568f;
+  q = q * r + 0.166665148f;
+  q = q * r + 0.499999931f;
+  const Floats power = q * (r * r) + r + 1.f;
+#ifdef LAYERHUB_VECTOR_AVX512
+  return reinterpret_cast<Floats>(
+      _mm512_maskz_scalef_ps(detail::all_lanes, reinterpret_cast<__m512>(power), reinterpret_cast<__m512>(n)));
+#else
+  // 2^n in two factors, since n reaches 128 and -150, which one float's exponent does not hold.
+  const Integers exponent = reinterpret_cast<Integers>(shifted) - 0x4b400000;
+  const Integers half = exponent >> 1;
+  const Floats first = reinterpret_cast<Floats>((half + 127) << 23);
+  const Floats second = reinterpret_cast<Floats>((exponent - half + 127) << 23);
+  return power * first * second;
+#endif
+}
+
+// 1 / (1 + e^-x). The quotient is exact enough for every dtype; -infinity gives 0.
+inline Floats sigmoid(Floats x) { return 1.f / (1.f + exp(-x)); }
+
+// The probability that a standard normal number is below x: erfc(-x / sqrt2) / 2.
+// With z = |x| / sqrt2 and t = 1 / (1 + 0.4 z): erfc(z) = e^(-z^2) t p(t), p of degree 8 (relative error 6.2e-8).
+inline Floats normal_cdf(Floats x) {
+  const Floats z = (x < 0.f ? -x : x) * 0.707106781f;
+  const Floats t = 1.f / (z * 0.4f + 1.f);
+  Floats p = t * 0.0412529553f - 0.140318840f;
+  p = p * t + 0.0839864926f;
+  p = p * t + 0.0879652175f;
+  p = p * t + 0.0797559079f;
+  p = p * t + 0.193393446f;
+  p = p * t + 0.201887532f;
+  p = p * t + 0.226443119f;
+  p = p * t + 0.225634231f;
+  const Floats tail = 0.5f * t * p * exp(-(z * z));
+  return x < 0.f ? tail : 1.f - tail;
+}
+
+}  // namespace layerhub::sdk
