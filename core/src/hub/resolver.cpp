@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hub/resolver.hpp"
+
+#include "base/reason.hpp"
+
+#include <boost/filesystem/operations.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <tuple>
+
+namespace layerhub::hub {
+namespace {
+
+namespace fs = boost::filesystem;
+
+// The names of the folders below, sorted; none where it cannot be read.
+std::vector<std::string> folders_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  boost::system::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    boost::system::error_code unreadable;
+    const std::string name = entry->path().filename().string();
+    if (is_safe_name(name) && fs::is_directory(entry->path(), unreadable)) {
+      names.push_back(name);
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+bool is_folder(const fs::path& path) {
+  boost::system::error_code error;
+  return fs::is_directory(path, error);
+}
+
+std::string bare_library_hint(const fs::path& folder) {
+  boost::system::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->path().extension() == ".so") {
+      return fmt::format("; {} is a bare library: run `layerhub install {}`", printable(entry->path().string()),
+                         printable(entry->path().filename().string()));
+    }
+  }
+  return "";
+}
+
+// A local path may be the repository's folder (with build/ below), the build folder or a variant's own.
+Result<std::pair<fs::path, std::vector<std::string>>> local_variants(const fs::path& given) {
+  boost::system::error_code error;
+  const fs::path path = fs::absolute(given, error).lexically_normal();
+  if (!is_folder(path)) {
+    return make_reason(ErrorCode::not_found, "repository",
+                       fmt::format("{}: there is no such folder; give a repository's, its build folder or a variant's",
+                                   printable(path.string(), 400)));
+  }
+  if (fs::exists(path / "metadata.json", error)) {
+    const fs::path bare = path.filename() == "." ? path.parent_path() : path;
+    return std::pair(bare.parent_path(), std::vector<std::string>{bare.filename().string()});
+  }
+  const fs::path build = is_folder(path / "build") ? path / "build" : path;
+  return std::pair(build, folders_in(build));
+}
+
+bool version_less(const std::string& a, const std::string& b) {
+  const std::optional<int> va = version_of(a), vb = version_of(b);
+  return va && vb ? *va < *vb : std::tuple(!va, a) < std::tuple(!vb, b);
+}
+
+// What stands in the folder's name must stand in the metadata too, or one repository could pass for another.
+Result<void> check_names(const Metadata& metadata, const RepositoryRef& ref, const fs::path& folder) {
+  if (ref.local || (metadata.repo == ref.repo_id && metadata.revision == ref.revision_folder())) {
+    return success();
+  }
+  return make_reason(ErrorCode::bad_metadata, "metadata",
+                     fmt::format("{}: its metadata is of {}@{}, the folder is {}'s; install the plugin again",
+                                 printable((folder / "metadata.json").string(), 400), metadata.repo, metadata.revision, ref.text()));
+}
+
+}  // namespace
+
+std::optional<int> version_of(std::string_view revision) {
+  if (revision.size() < 2 || revision.size() > 9 || revision[0] != 'v' || (revision[1] == '0' && revision.size() > 2)) {
+    return std::nullopt;
+  }
+  int version = 0;
+  const char* end = revision.data() + revision.size();
+  const auto read = std::from_chars(revision.data() + 1, end, version);
+  return read.ec == std::errc() && read.ptr == end && version >= 0 ? std::optional(version) : std::nullopt;
+}
+
+std::vector<int> Resolver::versions(std::string_view repo_id) const {
+  std::set<int> found;
+  for (const Root& root : roots_) {
+    if (root.ignored.empty() && is_repo_id(repo_id)) {
+      for (const std::string& revision : folders_in(root.path / std::string(repo_id))) {
+        if (const std::optional<int> version = version_of(revision)) {
+          found.insert(*version);
+        }
+      }
+    }
+  }
+  return {found.begin(), found.end()};
+}
+
+Reason Resolver::missing(const RepositoryRef& ref) const {
+  std::set<std::string> revisions;
+  std::string hint;
+  for (const Root& root : roots_) {
+    if (root.ignored.empty()) {
+      for (std::string& revision : folders_in(root.path / ref.repo_id)) {
+        revisions.insert(std::move(revision));
+      }
+      hint = hint.empty() ? bare_library_hint(root.path) : hint;
+    }
+  }
+  if (ref.version && !revisions.empty()) {
+    const std::vector<int> available = versions(ref.repo_id);
+    return make_reason(ErrorCode::not_found, "repository",
+                       fmt::format("{}: Version {} not found, available versions: {}", ref.repo_id, *ref.version,
+                                   available.empty() ? "none" : fmt::format("{}", fmt::join(available, ", "))));
+  }
+  if (!revisions.empty()) {
+    return make_reason(ErrorCode::not_found, "repository",
+                       fmt::format("{}: there is no revision `{}`; there are {}", ref.repo_id, ref.revision, fmt::join(revisions, ", ")));
+  }
+  return make_reason(ErrorCode::not_found, "repository",
+                     fmt::format("{}: it is in no plugin directory; drop it into one of them{}", ref.text(), hint),
+                     {{"searched", describe_roots(roots_)}, {"network", "never asked: plugins come from directories alone"}});
+}
+
+Result<fs::path> Resolver::build_folder(const RepositoryRef& ref) const {
+  for (const Root& root : roots_) {
+    if (root.ignored.empty()) {
+      const fs::path folder = root.path / ref.repo_id / ref.revision_folder();
+      if (is_folder(folder)) {
+        return folder / "build";
+      }
+    }
+  }
+  return missing(ref);
+}
+
+Result<Resolved> Resolver::resolve(const RepositoryRef& ref, std::string_view device_type) const {
+  BOOST_OUTCOME_TRY(check_repository_ref(ref));
+  fs::path build;
+  std::vector<std::string> names;
+  if (ref.local) {
+    BOOST_OUTCOME_TRY(auto local, local_variants(*ref.local));
+    std::tie(build, names) = std::move(local);
+  } else {
+    BOOST_OUTCOME_TRY(build, build_folder(ref));
+    names = folders_in(build);
+  }
+  const std::vector<VariantVerdict> verdicts = judge_variants(names, facts_, device_type);
+  Resolved resolved;
+  resolved.ref = ref;
+  resolved.trace = trace_lines(verdicts);
+  if (verdicts.empty() || !verdicts.front().reason.empty()) {
+    std::vector<Fact> facts;
+    for (const std::string& line : resolved.trace) {
+      facts.push_back({"", line});
+    }
+    return make_reason(ErrorCode::no_variant, "variant",
+                       verdicts.empty() ? fmt::format("{}: {} holds no variant; install the plugin again", ref.text(), printable(build.string(), 400))
+                                        : fmt::format("{}: none of its {} variants fits {} on this system; install a build for it",
+                                                      ref.text(), verdicts.size(), device_type),
+                       std::move(facts));
+  }
+  resolved.variant = verdicts.front().name;
+  resolved.folder = build / resolved.variant;
+  BOOST_OUTCOME_TRY(resolved.metadata, read_metadata(resolved.folder));
+  BOOST_OUTCOME_TRY(check_names(resolved.metadata, ref, resolved.folder));
+  if (ref.version) {
+    const std::vector<int> available = versions(ref.repo_id);
+    if (!available.empty() && available.back() > *ref.version) {
+      resolved.newer_version = available.back();
+    }
+  }
+  return resolved;
+}
+
+std::vector<Found> Resolver::scan() const {
+  std::vector<Found> all;
+  std::set<std::string> seen;    // "org/name@revision": the first root that has it wins
+  for (const Root& root : roots_) {
+    if (!root.ignored.empty()) {
+      continue;
+    }
+    std::set<std::string> here;
+    for (const std::string& org : folders_in(root.path)) {
+      for (const std::string& name : folders_in(root.path / org)) {
+        for (const std::string& revision : folders_in(root.path / org / name)) {
+          RepositoryRef ref;
+          ref.repo_id = org + "/" + name;
+          ref.revision = revision;
+          if (seen.contains(ref.text())) {
+            continue;
+          }
+          here.insert(ref.text());
+          const fs::path build = root.path / org / name / revision / "build";
+          for (const std::string& variant : folders_in(build)) {
+            Result<Metadata> metadata = read_metadata(build / variant);
+            if (metadata) {
+              if (Result<void> same = check_names(metadata.value(), ref, build / variant); !same) {
+                metadata = same.error();
+              }
+            }
+            std::string reason;
+            if (const Result<Variant> parsed = parse_variant(variant); !parsed) {
+              reason = parsed.error().text;
+            } else {
+              reason = misfit(parsed.value(), facts_, metadata ? metadata.value().backend : "cpu").value_or("");
+            }
+            all.push_back({ref.repo_id, revision, variant, build / variant, std::move(reason), std::move(metadata)});
+          }
+        }
+      }
+    }
+    seen.merge(here);
+  }
+  std::sort(all.begin(), all.end(), [](const Found& a, const Found& b) {
+    if (a.repo_id != b.repo_id) {
+      return a.repo_id < b.repo_id;
+    }
+    return a.revision != b.revision ? version_less(a.revision, b.revision) : a.variant < b.variant;
+  });
+  return all;
+}
+
+}  // namespace layerhub::hub
