@@ -71,13 +71,14 @@ Result<void> check_block_format(const detail::LayerType& layer, const Member& we
   return success();
 }
 
-lh_attr attribute_of(const plugin::Attribute& declared, const Member* member) {
-  lh_attr attribute = declared.fallback;
+// The host's value, or the fallback that the kernel declares.
+lh_attr attribute_of(const lh_attr& fallback, const Member* member) {
+  lh_attr attribute = fallback;
   if (member == nullptr) {
     return attribute;
   }
   const AttributeValue& value = member->value;
-  switch (declared.kind) {
+  switch (fallback.kind) {
     case LH_ATTR_BOOL: attribute.value.i = std::get<bool>(value) ? 1 : 0; break;
     case LH_ATTR_INT: attribute.value.i = std::get<std::int64_t>(value); break;
     case LH_ATTR_FLOAT:
@@ -138,7 +139,7 @@ class BindingMaker {
                                        layer_.name, member.name, to_string(Device::of(member.tensor.device)), to_string(device_.device)));
       }
     }
-    for (const plugin::Argument& argument : kernel().arguments) {
+    for (const hub::Argument& argument : kernel().arguments) {
       if (argument.kind != LH_ARG_PARAM) {
         continue;
       }
@@ -170,7 +171,7 @@ class BindingMaker {
     b.n_scalars = static_cast<std::uint16_t>(kernel().count(LH_ARG_SCALAR_INT) + kernel().count(LH_ARG_SCALAR_FLOAT));
     b.layout_arguments = {inputs, outputs, kernel().count(LH_ARG_STATE)};
     std::uint8_t next_output = 0, next_state = static_cast<std::uint8_t>(outputs), written = 0;
-    for (const plugin::Argument& argument : kernel().arguments) {
+    for (const hub::Argument& argument : kernel().arguments) {
       if (argument.kind == LH_ARG_OUTPUT) {
         b.out_order[written++] = next_output++;
       } else if (argument.kind == LH_ARG_STATE) {
@@ -184,8 +185,8 @@ class BindingMaker {
       return success();
     }
     std::vector<lh_attr> attributes;
-    for (const plugin::Attribute& declared : kernel().attributes) {
-      attributes.push_back(attribute_of(declared, find(declared.name, false)));
+    for (std::size_t i = 0; i < kernel().attributes.size(); ++i) {
+      attributes.push_back(attribute_of(kernel().fallbacks[i], find(kernel().attributes[i].name, false)));
     }
     std::vector<const DLTensor*> params;
     std::vector<lh_str> formats;

@@ -47,8 +47,8 @@ struct Binding : detail::BoundCall {
 
 // What a host layer needs of a kernel and the other way round: count and kinds of arguments, members with their kinds.
 // Decided from what metadata says, before a library is opened. Refused: signature_mismatch, naming what differs.
-Result<void> check_signature(const detail::LayerType& layer, const std::vector<plugin::Argument>& arguments,
-                             const std::vector<plugin::Attribute>& attributes, const std::vector<Member>& members);
+Result<void> check_signature(const detail::LayerType& layer, const hub::KernelInfo& kernel,
+                             const std::vector<Member>& members);
 
 // Compiles the constraints, fills in attributes, creates the instance. The signature has been checked.
 // Refused: unsupported (constraints, LH_DECLINED from create), kernel_failed with the plugin's text.

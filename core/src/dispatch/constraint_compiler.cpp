@@ -56,7 +56,7 @@ class ConstraintCompiler {
     places_.resize(kernel_.arguments.size());
     std::uint8_t in = 0, param = 0;
     for (std::size_t i = 0; i < kernel_.arguments.size(); ++i) {
-      const plugin::Argument& argument = kernel_.arguments[i];
+      const hub::Argument& argument = kernel_.arguments[i];
       if (argument.kind == LH_ARG_INPUT && in < n_host_in_) {
         places_[i].tensor = add_tensor(argument, in++, false);
       } else if (argument.kind == LH_ARG_PARAM) {
@@ -84,7 +84,7 @@ class ConstraintCompiler {
     }
   }
 
-  int add_tensor(const plugin::Argument& argument, std::uint8_t index, bool written) {
+  int add_tensor(const hub::Argument& argument, std::uint8_t index, bool written) {
     Program::Tensor t;
     t.index = index;
     t.written = written;
@@ -273,7 +273,7 @@ class ConstraintCompiler {
   // What is closed unless stated, for weights: a known format or dtype, dense, aligned.
   void check_params() {
     int param = 0;
-    for (const plugin::Argument& argument : kernel_.arguments) {
+    for (const hub::Argument& argument : kernel_.arguments) {
       if (argument.kind != LH_ARG_PARAM) {
         continue;
       }

@@ -57,9 +57,8 @@ const Member* find(const std::vector<Member>& members, const std::string& name, 
 
 class SignatureCheck {
  public:
-  SignatureCheck(const detail::LayerType& layer, const std::vector<plugin::Argument>& arguments,
-                 const std::vector<plugin::Attribute>& attributes, const std::vector<Member>& members)
-      : layer_(layer), arguments_(arguments), attributes_(attributes), members_(members) {}
+  SignatureCheck(const detail::LayerType& layer, const hub::KernelInfo& kernel, const std::vector<Member>& members)
+      : layer_(layer), kernel_(kernel), members_(members) {}
 
   Result<void> run() {
     for (const auto step : {&SignatureCheck::positions, &SignatureCheck::params, &SignatureCheck::attributes}) {
@@ -74,7 +73,7 @@ class SignatureCheck {
   std::string positions() {
     std::uint32_t next = 0;
     bool host_ended = false;
-    for (const plugin::Argument& argument : arguments_) {
+    for (const hub::Argument& argument : kernel_.arguments) {
       if (argument.kind == LH_ARG_PARAM || argument.kind == LH_ARG_SAVED) {
         continue;
       }
@@ -104,7 +103,7 @@ class SignatureCheck {
   }
 
   std::string params() {
-    for (const plugin::Argument& argument : arguments_) {
+    for (const hub::Argument& argument : kernel_.arguments) {
       if (argument.kind != LH_ARG_PARAM) {
         continue;
       }
@@ -120,7 +119,7 @@ class SignatureCheck {
   }
 
   std::string attributes() {
-    for (const plugin::Attribute& attribute : attributes_) {
+    for (const hub::Attribute& attribute : kernel_.attributes) {
       const Member* member = find(members_, attribute.name, false);
       if (member == nullptr && attribute.required) {
         return fmt::format("the kernel needs its attribute `{0}`, which it does not lend; add attribute(\"{0}\", ...) to hub_members()", attribute.name);
@@ -134,16 +133,15 @@ class SignatureCheck {
   }
 
   const detail::LayerType& layer_;
-  const std::vector<plugin::Argument>& arguments_;
-  const std::vector<plugin::Attribute>& attributes_;
+  const hub::KernelInfo& kernel_;
   const std::vector<Member>& members_;
 };
 
 }  // namespace
 
-Result<void> check_signature(const detail::LayerType& layer, const std::vector<plugin::Argument>& arguments,
-                             const std::vector<plugin::Attribute>& attributes, const std::vector<Member>& members) {
-  return SignatureCheck(layer, arguments, attributes, members).run();
+Result<void> check_signature(const detail::LayerType& layer, const hub::KernelInfo& kernel,
+                             const std::vector<Member>& members) {
+  return SignatureCheck(layer, kernel, members).run();
 }
 
 }  // namespace layerhub::dispatch

@@ -83,6 +83,7 @@ class KernelImport {
     kernel_.max_capability = from_.max_capability;
     kernel_.traits = from_.traits;
     kernel_.signature = from_.signature;
+    kernel_.has_backward = from_.backward != nullptr;
     return from_.kind == LH_KERNEL_LAYER || from_.kind == LH_KERNEL_FUNCTION ? "" : "its kind is unknown";
   }
 
@@ -101,7 +102,7 @@ class KernelImport {
 
   std::string arguments() {
     for (const lh_arg* a = from_.args; a != from_.args + from_.n_args; ++a) {
-      Argument argument;
+      hub::Argument argument;
       std::string formats;
       if (!copy_text(a->name, argument.name) || argument.name.empty() || !copy_text(a->formats, formats)) {
         return "an argument has no name";
@@ -126,7 +127,7 @@ class KernelImport {
 
   std::string attributes() {
     for (const lh_attr_decl* a = from_.attrs; a != from_.attrs + from_.n_attrs; ++a) {
-      Attribute attribute;
+      hub::Attribute attribute;
       if (!copy_text(a->fallback.name, attribute.name) || attribute.name.empty()) {
         return "an attribute has no name";
       }
@@ -135,7 +136,7 @@ class KernelImport {
       }
       attribute.kind = a->fallback.kind;
       attribute.required = a->required != 0;
-      attribute.fallback = a->fallback;
+      kernel_.fallbacks.push_back(a->fallback);
       kernel_.attributes.push_back(std::move(attribute));
     }
     return {};
@@ -187,11 +188,6 @@ class KernelImport {
 };
 
 }  // namespace
-
-std::uint32_t Kernel::count(std::uint32_t argument_kind) const {
-  return static_cast<std::uint32_t>(
-      std::count_if(arguments.begin(), arguments.end(), [&](const Argument& a) { return a.kind == argument_kind; }));
-}
 
 std::string_view argument_kind_name(std::uint32_t kind) {
   constexpr std::string_view names[] = {"", "input", "param", "output", "state", "saved", "int", "float"};

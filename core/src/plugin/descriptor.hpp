@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "hub/kernel_info.hpp"
 
 #include <layerhub/abi.h>
 
@@ -16,35 +17,12 @@
 
 namespace layerhub::plugin {
 
-struct Argument {
-  std::string name;
-  std::uint32_t kind = 0;              // LH_ARG_INPUT, ...
-  bool optional = false;
-  std::vector<std::string> formats;    // block formats of a param
-};
-
-struct Attribute {
-  std::string name;
-  std::uint32_t kind = 0;    // LH_ATTR_INT, ...
-  bool required = true;
-  lh_attr fallback{};        // the name and a text in it are the library's
-};
-
-struct Kernel {
-  std::string layer, implementation;
+// A kernel as metadata knows it, and what only the library has.
+struct Kernel : hub::KernelInfo {
   std::int32_t device_type = 0;
-  std::uint32_t kind = LH_KERNEL_LAYER;
-  std::uint32_t min_capability = 0, max_capability = 0;    // 0: unbounded
-  std::vector<std::string> features;
-  std::uint32_t traits = 0;
-  std::uint64_t signature = 0;
-  std::vector<Argument> arguments;
-  std::vector<Attribute> attributes;
+  std::vector<lh_attr> fallbacks;            // per attribute; the name and a text in it are the library's
   std::vector<lh_constraint> constraints;    // dtypes point into the library
-  lh_kernel functions{};    // create ... destroy; its other fields are not to be used
-
-  bool has_backward() const { return functions.backward != nullptr; }
-  std::uint32_t count(std::uint32_t argument_kind) const;
+  lh_kernel functions{};                     // create ... destroy; its other fields are not to be used
 };
 
 struct Descriptor {

@@ -32,22 +32,22 @@ std::string differs(const std::string& what, const std::string& metadata, const 
                                                 printable(metadata), printable(library));
 }
 
-std::string describe_arguments(const Kernel& kernel) {
+std::string describe_arguments(const hub::KernelInfo& kernel) {
   std::string text;
-  for (const Argument& a : kernel.arguments) {
+  for (const hub::Argument& a : kernel.arguments) {
     text += fmt::format("{}{} {}{}", text.empty() ? "" : ", ", argument_kind_name(a.kind), a.name, a.optional ? "?" : "");
   }
-  for (const Attribute& a : kernel.attributes) {
+  for (const hub::Attribute& a : kernel.attributes) {
     text += fmt::format(", attribute {} {}{}", attribute_kind_name(a.kind), a.name, a.required ? "" : "?");
   }
   return text;
 }
 
-std::string describe_kernel(const Kernel& kernel) {
+std::string describe_kernel(const hub::KernelInfo& kernel) {
   return fmt::format("{}:{}", kernel.layer, kernel.implementation);
 }
 
-std::string kernel_difference(const Kernel& promised, const Kernel& found) {
+std::string kernel_difference(const hub::KernelInfo& promised, const hub::KernelInfo& found) {
   const std::string name = "of " + describe_kernel(promised) + " ";
   for (const std::string& difference :
        {differs(name + "the signature", fmt::format("{:016x}", promised.signature), fmt::format("{:016x}", found.signature)),
@@ -56,7 +56,7 @@ std::string kernel_difference(const Kernel& promised, const Kernel& found) {
         differs(name + "the features", fmt::format("{}", fmt::join(promised.features, ",")), fmt::format("{}", fmt::join(found.features, ","))),
         differs(name + "the arguments", describe_arguments(promised), describe_arguments(found)),
         differs(name + "the traits", std::to_string(promised.traits), std::to_string(found.traits)),
-        differs(name + "training", promised.has_backward() ? "yes" : "no", found.has_backward() ? "yes" : "no")}) {
+        differs(name + "training", promised.has_backward ? "yes" : "no", found.has_backward ? "yes" : "no")}) {
     if (!difference.empty()) {
       return difference;
     }
@@ -65,16 +65,16 @@ std::string kernel_difference(const Kernel& promised, const Kernel& found) {
 }
 
 // The first thing in which the library is not what its metadata says, or "".
-std::string difference(const Expected& expected, const Descriptor& found) {
-  for (const std::string& text : {differs("the repository", expected.repo, found.repo),
-                                  differs("the revision", expected.revision, found.revision),
-                                  differs("the build id", expected.build_id, found.build_id)}) {
+std::string difference(const hub::Metadata& metadata, const hub::LibraryInfo& library, const Descriptor& found) {
+  for (const std::string& text : {differs("the repository", metadata.repo, found.repo),
+                                  differs("the revision", metadata.revision, found.revision),
+                                  differs("the build id", library.build_id, found.build_id)}) {
     if (!text.empty()) {
       return text;
     }
   }
-  std::map<std::string, const Kernel*> promised;
-  for (const Kernel& kernel : expected.kernels) {
+  std::map<std::string, const hub::KernelInfo*> promised;
+  for (const hub::KernelInfo& kernel : library.kernels) {
     promised[describe_kernel(kernel)] = &kernel;
   }
   for (const Kernel& kernel : found.kernels) {
@@ -90,8 +90,9 @@ std::string difference(const Expected& expected, const Descriptor& found) {
   return promised.empty() ? "" : fmt::format("metadata.json has the kernel {}, the library does not", promised.begin()->first);
 }
 
-Result<void> check_expected(const Expected& expected, const Descriptor& found, const std::string& name) {
-  const std::string text = difference(expected, found);
+Result<void> check_promised(const hub::Metadata& metadata, const hub::LibraryInfo& library, const Descriptor& found,
+                            const std::string& name) {
+  const std::string text = difference(metadata, library, found);
   if (text.empty()) {
     return success();
   }
@@ -118,8 +119,8 @@ Plugin::~Plugin() {
   }
 }
 
-Result<std::shared_ptr<const Plugin>> load_plugin(const boost::filesystem::path& file, const Expected& expected,
-                                                  const std::string& variant) {
+Result<std::shared_ptr<const Plugin>> load_plugin(const hub::Resolved& resolved, const hub::LibraryInfo& library) {
+  const boost::filesystem::path file = resolved.folder / library.file;
   boost::system::error_code no_file;
   const boost::filesystem::path real = boost::filesystem::canonical(file, no_file);
   const std::string key = (no_file ? file : real).string();
@@ -133,14 +134,15 @@ Result<std::shared_ptr<const Plugin>> load_plugin(const boost::filesystem::path&
                            fmt::format("{}: it was replaced while this process has it open; publish a changed plugin as a "
                                        "new revision, or restart", key));
       }
-      BOOST_OUTCOME_TRY(check_expected(expected, plugin->descriptor(), key));
+      BOOST_OUTCOME_TRY(check_promised(resolved.metadata, library, plugin->descriptor(), key));
       return plugin;
     }
   }
-  BOOST_OUTCOME_TRY(Library library, open_library(file));
-  BOOST_OUTCOME_TRY(check_expected(expected, library.descriptor, key));
-  const bool unloadable = (library.descriptor.flags & LH_PLUGIN_UNLOADABLE) != 0;
-  auto plugin = std::make_shared<const Plugin>(std::move(library), expected.repo, expected.revision, variant);
+  BOOST_OUTCOME_TRY(Library opened, open_library(file));
+  BOOST_OUTCOME_TRY(check_promised(resolved.metadata, library, opened.descriptor, key));
+  const bool unloadable = (opened.descriptor.flags & LH_PLUGIN_UNLOADABLE) != 0;
+  auto plugin = std::make_shared<const Plugin>(std::move(opened), resolved.metadata.repo, resolved.metadata.revision,
+                                               resolved.variant);
   known.open[key] = plugin;
   if (!unloadable) {
     known.resident[key] = plugin;

@@ -3,6 +3,7 @@
 // stays open as long as a binding holds it, or for good where the plugin does not say that it may be unloaded.
 #pragma once
 
+#include "hub/resolver.hpp"
 #include "plugin/library.hpp"
 
 #include <memory>
@@ -10,14 +11,6 @@
 #include <vector>
 
 namespace layerhub::plugin {
-
-// What the metadata promised; the library must say the same.
-struct Expected {
-  std::string repo, revision;    // empty: a local repository, whose metadata names them
-  std::string build_id;
-  std::uint32_t abi_major = LH_ABI_MAJOR;
-  std::vector<Kernel> kernels;   // of this library: names, capability, features, traits, signature, arguments, attributes
-};
 
 class Plugin {
  public:
@@ -38,11 +31,11 @@ class Plugin {
   std::string repo_, revision_, variant_;
 };
 
-// The open library of that file, or a fresh one. `variant` is for listings. Two threads that ask at once open it once.
+// The open library of a resolved variant, or a fresh one; two threads that ask at once open it once. The metadata
+// promised what the library then must say of itself.
 // Refused: what open_library refuses, and bad_metadata where the library contradicts what was expected of it; then it is
 // closed again. [thread-safe]
-Result<std::shared_ptr<const Plugin>> load_plugin(const boost::filesystem::path& file, const Expected& expected,
-                                                  const std::string& variant);
+Result<std::shared_ptr<const Plugin>> load_plugin(const hub::Resolved& resolved, const hub::LibraryInfo& library);
 
 // Those that are open now. [thread-safe]
 std::vector<std::shared_ptr<const Plugin>> open_plugins();
