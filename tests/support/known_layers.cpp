@@ -2,6 +2,8 @@
 #include "support/known_layers.hpp"
 
 #include <layerhub/layers/activation.hpp>
+#include <layerhub/layers/attention.hpp>
+#include <layerhub/layers/linear.hpp>
 #include <layerhub/layers/norm.hpp>
 #include <layerhub/layers/rotary.hpp>
 #include <layerhub/sdk/signature.hpp>
@@ -28,6 +30,7 @@ constexpr std::array known_layers{
     known<layers::GeluTanh>(),   known<layers::FastGELU>(),   known<layers::NewGELU>(),
     known<layers::QuickGELU>(),  known<layers::ReLU>(),       known<layers::RMSNorm>(),
     known<layers::LayerNorm>(),  known<layers::RotaryPosEmb>(),
+    known<layers::Linear>(),     known<layers::CausalAttention>(),
 };
 
 }  // namespace
