@@ -59,7 +59,7 @@ class LinearFloat {
 
   template <class W>
   void pack(const DLTensor& weight) {
-    memory_.assign(static_cast<std::size_t>(tiles() * tile_rows * columns_) * sizeof(W), 0);
+    memory_.assign(static_cast<std::size_t>(tiles() * tile_rows * columns_) * sizeof(W), std::byte{0});
     W* to = reinterpret_cast<W*>(memory_.data());
     for (std::int64_t r = 0; r < rows_; ++r) {
       const W* from = data<const W>(weight) + r * weight.strides[0];
