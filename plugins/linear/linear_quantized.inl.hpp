@@ -167,8 +167,9 @@ class LinearQuantized {
   static constexpr std::uint32_t traits = LH_TRAIT_DETERMINISTIC | LH_TRAIT_NO_HOST_SYNC | LH_TRAIT_OWNS_PARAMS;
   static constexpr std::array constraints{dtype_in("input", f32), dtype_in("bias", f32), last_dim_dense("input"),
                                           last_dim_dense("output")};
-  // An 8-bit activation is off by half a step of 1/127 of its block's largest: about 4e-3 of the sum's spread.
-  static constexpr std::array tolerances{Tolerance{f32, 2e-2, 1.0, 3e-4}};
+  // An 8-bit activation is off by half a step of 1/127 of its block's largest, some 0.6 % of a row's spread. The mean
+  // square binds; a single sum may cancel to any size, so the bound of one element only catches what is plainly wrong.
+  static constexpr std::array tolerances{Tolerance{f32, 5e-2, 8.0, 3e-4}};
 
   explicit LinearQuantized(const CreateArgs& args) : weight_(pack(args)), bias_(copy_bias(args.param("bias"))) {}
 
