@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs SmolLM2 twice: with a plugin's kernel under every marked layer, and on the layers' own forwards. See README.md.
+#include "evaluate.hpp"
+#include "generate.hpp"
+#include "options.hpp"
+#include "report.hpp"
+
+#include <layerhub/layerhub.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <optional>
+
+namespace {
+
+using namespace smollm2;
+
+constexpr int own_tokens = 16;    // of the default run: enough to compare, and nobody waits for the rest
+
+// The plugins that --hub names, layer by layer; without it whatever is found serves.
+layerhub::Mapping explicit_mapping() {
+  std::vector<layerhub::Mapping::LayerEntry> entries;
+  for (const auto& [layer, repo] : {std::pair{"RMSNorm", "layerhub/norm"}, std::pair{"Linear", "layerhub/linear"},
+                                    std::pair{"rotary_pos_emb", "layerhub/rotary"}, std::pair{"CausalAttention", "layerhub/attention"},
+                                    std::pair{"SiluAndMul", "layerhub/activation"}}) {
+    entries.push_back({layer, {{"cpu", layerhub::LayerRepository{.repo_id = repo, .layer_name = layer, .revision = "v1"}}}});
+  }
+  return layerhub::Mapping(entries);
+}
+
+// Puts a kernel under every layer; says which layers stay on their own forward and why.
+void bind(const Model& model, bool required) {
+  const layerhub::use_kernel_mapping scope(required ? explicit_mapping() : layerhub::automatic_mapping());
+  layerhub::KernelizeOptions options;
+  if (required) {
+    options.fallback = layerhub::Fallback::never;
+  }
+  const layerhub::KernelizeReport report = layerhub::kernelize(model, options);
+  std::vector<std::string> said;
+  for (const auto& layer : report.layers) {
+    if (!layer.kernel && std::find(said.begin(), said.end(), layer.name) == said.end()) {
+      said.push_back(layer.name);
+      std::fprintf(stderr, "%s runs its own forward: %s\n", layer.name.c_str(), layer.served_by.c_str());
+    }
+  }
+}
+
+// --hub promises that no call fell back.
+void require_no_fallback(const Model& model) {
+  model.visit_layers([](const auto& layer) {
+    const std::optional<layerhub::BindingInfo> binding = layerhub::binding_of(layer);
+    if (!binding || binding->declined + binding->refused != 0) {
+      throw std::runtime_error("--hub: a layer ran its own forward; here is why\n" + layerhub::explain(layer));
+    }
+  });
+}
+
+void print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+void answer(const Options& options, Model& model, const Tokenizer& tokenizer) {
+  Figures figures;
+  figures.prompt = tokenizer.encode(options.raw ? options.prompt : chat_prompt(options.prompt), !options.raw);
+  if (figures.prompt.empty()) {
+    throw std::runtime_error("--prompt: it is empty; give some text");
+  }
+  const Sampler sampler(options.temperature, options.seed);
+  if (!options.own) {
+    bind(model, options.hub);
+    std::fprintf(stderr, "\r\033[K");
+    print(options.prompt + "\n\n");
+    Run run = generate(model, tokenizer, figures.prompt, options.tokens, Dtype::f16, sampler, print);
+    print("\n\n");
+    if (options.hub) {
+      require_no_fallback(model);
+    }
+    std::vector<LayerLine> lines = layer_lines(model, run);
+    figures.hub = {std::move(run), std::move(lines)};
+  }
+  if (!options.hub) {
+    const int tokens = options.own ? options.tokens : std::min(options.tokens, own_tokens);
+    std::fprintf(stderr, "on the own forwards, to compare: %d tokens ...\n", tokens);
+    std::optional<Model*> bound = options.own ? std::nullopt : std::optional(&model);
+    layerhub::unkernelize(model);
+    Run run = generate(model, tokenizer, figures.prompt, tokens, Dtype::f32, sampler, options.own ? std::function(print) : [](const std::string&) {});
+    print(options.own ? "\n\n" : "");
+    std::vector<LayerLine> lines = layer_lines(model, run);
+    figures.own = {std::move(run), std::move(lines)};
+    model.drop_own_weights();
+    if (bound) {
+      bind(model, options.hub);
+      const std::vector<TokenId>& ids = figures.own->run.token_ids;
+      const std::vector<TokenId> top = teacher_forced(model, figures.prompt, ids, Dtype::f16);
+      std::size_t equal = 0;
+      for (std::size_t i = 0; i < ids.size(); ++i) {
+        equal += ids[i] == top[i] ? 1u : 0u;
+      }
+      figures.agreement = static_cast<double>(equal) / static_cast<double>(ids.size());
+    }
+  }
+  print(table(figures));
+  if (!options.json.empty()) {
+    std::ofstream file(options.json);
+    file << json(figures);
+    if (!file.flush()) {
+      throw std::runtime_error(options.json + ": it cannot be written; give another --json");
+    }
+  }
+}
+
+int run(const Options& options) {
+  layerhub::set_threads(options.threads);
+  if (!options.plugins.empty()) {
+    layerhub::set_plugin_roots({options.plugins});
+  }
+  std::fprintf(stderr, "loading %s ...", options.model.c_str());
+  const Gguf file(options.model);
+  const Tokenizer tokenizer(file);
+  Model model(file);
+  if (!options.tokenize.empty()) {
+    bool equal = false;
+    std::fprintf(stderr, "\r\033[K");
+    print(tokenize_cases(tokenizer, options.tokenize, equal));
+    return equal ? 0 : 1;
+  }
+  if (!options.evaluate.empty()) {
+    print(evaluate(model, options.evaluate, [&] { bind(model, true); }, [&] { layerhub::unkernelize(model); },
+                   [](const std::string& what) { std::fprintf(stderr, "\r\033[K%s ...", what.c_str()); }));
+    return 0;
+  }
+  answer(options, model, tokenizer);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Options options = parse_options(argc, argv);
+  try {
+    return run(options);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "\r\033[K%s\n", error.what());
+    return 1;
+  }
+}
