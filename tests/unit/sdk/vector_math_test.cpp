@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The wide levels of the same source are held to the same by the tests of kernels; here the vectors are the baseline's.
+#include <layerhub/sdk/vector_math.hpp>
+
+#include "support/catch.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace layerhub::sdk {
+namespace {
+
+// |got - want| in units of the last place of a float near `want`.
+double ulps(float got, double want) {
+  const auto rounded = static_cast<float>(want);
+  if (std::isinf(rounded) || std::isinf(got)) return rounded == got ? 0 : 1e9;
+  const float magnitude = std::max(std::abs(rounded), std::numeric_limits<float>::min());
+  return std::abs(static_cast<double>(got) - want) /
+         (static_cast<double>(std::nextafter(magnitude, 1e38f)) - static_cast<double>(magnitude));
+}
+
+TEST_CASE("exp is within 2 units in the last place for every 509th float that neither overflows nor vanishes") {
+  double worst = 0;
+  for (std::uint64_t bits = 0; bits < (std::uint64_t{1} << 32); bits += 509) {
+    const float x = std::bit_cast<float>(static_cast<std::uint32_t>(bits));
+    if (!(x >= -110 && x <= 95)) continue;
+    worst = std::max(worst, ulps(exp(broadcast(x))[0], std::exp(static_cast<double>(x))));
+  }
+  CHECK(worst <= 2);
+}
+
+TEST_CASE("exp gives infinity, zero and NaN where they belong") {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  CHECK(exp(broadcast(infinity))[0] == infinity);
+  CHECK(exp(broadcast(1e30f))[0] == infinity);
+  CHECK(exp(broadcast(-infinity))[0] == 0);
+  CHECK(std::isnan(exp(broadcast(std::numeric_limits<float>::quiet_NaN()))[0]));
+  CHECK(exp(broadcast(0.f))[0] == 1);
+}
+
+TEST_CASE("normal_cdf is within 2e-7 of erfc, and keeps its digits far below zero") {
+  for (float x = -12; x < 12; x += 0.001f) {
+    const double want = 0.5 * std::erfc(static_cast<double>(-x) / std::sqrt(2.0));
+    const double off = std::abs(static_cast<double>(normal_cdf(broadcast(x))[0]) - want);
+    if (off > 2e-7 || (x > -9 && off > 1e-5 * want)) FAIL(x << " is off by " << off);
+  }
+  SUCCEED();
+}
+
+TEST_CASE("sigmoid saturates without NaN") {
+  CHECK(sigmoid(broadcast(-1e30f))[0] == 0);
+  CHECK(sigmoid(broadcast(1e30f))[0] == 1);
+  CHECK(sigmoid(broadcast(0.f))[0] == 0.5f);
+}
+
+}  // namespace
+}  // namespace layerhub::sdk

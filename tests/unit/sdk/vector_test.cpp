@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <layerhub/sdk/vector.hpp>
+
+#include "support/catch.hpp"
+
+#include <array>
+#include <cmath>
+#include <vector>
+
+namespace layerhub::sdk {
+namespace {
+
+TEMPLATE_TEST_CASE("a vector loads each 16-bit value as the scalar conversion does, and stores it back", "", bfloat16, float16) {
+  for (std::uint32_t begin = 0; begin < 65536; begin += lanes) {
+    std::array<TestType, lanes> in{}, out{};
+    for (std::uint32_t i = 0; i < lanes; ++i) in[i] = TestType{static_cast<std::uint16_t>(begin + i)};
+    const Floats v = load(in.data(), Whole{});
+    store(out.data(), v, Whole{});
+    for (std::uint32_t i = 0; i < lanes; ++i) {
+      const float want = to_float(in[i]);
+      const bool right = std::isnan(want) ? std::isnan(v[i]) && std::isnan(to_float(out[i]))
+                                          : v[i] == want && out[i].bits == in[i].bits;
+      if (!right) FAIL(begin + i);
+    }
+  }
+  SUCCEED();
+}
+
+TEMPLATE_TEST_CASE("a vector rounds floats as the scalar conversion does", "", bfloat16, float16) {
+  for (std::uint64_t bits = 0; bits < (std::uint64_t{1} << 32); bits += 2047) {
+    const float x = std::bit_cast<float>(static_cast<std::uint32_t>(bits));
+    std::array<TestType, lanes> out{};
+    store(out.data(), broadcast(x), Whole{});
+    const bool right = std::isnan(x) ? std::isnan(to_float(out[0])) : out[0].bits == from_float<TestType>(x).bits;
+    if (!right) FAIL(x);
+  }
+  SUCCEED();
+}
+
+TEMPLATE_TEST_CASE("a part neither reads nor writes beyond its count", "", float, bfloat16, float16) {
+  for (std::int64_t count = 1; count < lanes; ++count) {
+    std::vector<TestType> in(static_cast<std::size_t>(count), from_float<TestType>(2.f));  // its end is the heap block's
+    std::array<TestType, lanes> out{};
+    const Floats v = load(in.data(), Part{count});
+    store(out.data(), v + 1.f, Part{count});
+    for (std::int64_t i = 0; i < lanes; ++i) {
+      CHECK(v[i] == (i < count ? 2.f : 0.f));
+      CHECK(to_float(out[static_cast<std::size_t>(i)]) == (i < count ? 3.f : 0.f));
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("write fills exactly its elements, past the cache or not, from any address", "", float, bfloat16, float16) {
+  for (const bool is_streamed : {false, true}) {
+    for (std::size_t offset = 0; offset < 20; ++offset) {
+      for (std::int64_t count = 0; count < 70; ++count) {
+        alignas(64) std::array<TestType, 128> y{};
+        write(y.data() + offset, count, is_streamed, [&](std::int64_t begin, auto) {
+          Floats v{};
+          for (int i = 0; i < lanes; ++i) v[i] = static_cast<float>(begin + i + 1);
+          return v;
+        });
+        stream_end();
+        for (std::size_t i = 0; i < y.size(); ++i) {
+          const auto position = static_cast<std::int64_t>(i) - static_cast<std::int64_t>(offset);
+          const bool inside = position >= 0 && position < count;
+          if (to_float(y[i]) != (inside ? static_cast<float>(position + 1) : 0.f)) FAIL(offset << "+" << count << " at " << i);
+        }
+      }
+    }
+  }
+  SUCCEED();
+}
+
+TEST_CASE("sum adds every lane once") {
+  Floats v{};
+  for (int i = 0; i < lanes; ++i) v[i] = static_cast<float>(1 << i);
+  CHECK(sum(v) == static_cast<float>((1 << lanes) - 1));
+}
+
+}  // namespace
+}  // namespace layerhub::sdk
