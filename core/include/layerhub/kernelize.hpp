@@ -50,7 +50,7 @@ struct KernelizeReport {
   };
   std::vector<Layer> layers;
 
-  std::size_t kernels() const;    // how many got a kernel
+  LAYERHUB_API std::size_t kernels() const;    // how many got a kernel
 };
 
 namespace detail {

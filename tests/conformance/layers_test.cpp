@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a marked layer runs: its own forward, a kernel, and what decides between them.
+#include "support/catch.hpp"
+#include "support/test_environment.hpp"
+
+#include <layerhub/sdk/layer.hpp>
+
+using namespace layerhub;
+using namespace layerhub::testing;
+using Catch::Matchers::Contains;
+
+TEST_CASE("a layer without a mapping runs its own forward") {
+  const TestEnvironment env;
+  const Scale layer;
+  CHECK(outputs(layer) == own_outputs);
+  CHECK_THAT(explain(layer), Contains("No layer mapping for `Scale`"));
+}
+
+TEST_CASE("a mapped layer runs the kernel and not its own forward") {
+  TestEnvironment env;
+  env.add("twice");
+  const Scale layer;
+  const use_kernel_mapping scope(scale_from("fakes/twice"));
+  CHECK(outputs(layer) == std::vector<float>{2, 4, 6});
+  REQUIRE(binding_of(layer));
+  CHECK(binding_of(layer)->repo_id == "fakes/twice");
+  CHECK(binding_of(layer)->revision == "v1");
+}
+
+TEST_CASE("names of other layers in a mapping do not disturb") {
+  TestEnvironment env;
+  env.add("twice");
+  const Scale layer;
+  const use_kernel_mapping scope(Mapping{{"Other", {{"cpu", LayerRepository{.repo_id = "fakes/twice", .layer_name = "Scale", .version = 1}}}}});
+  CHECK(outputs(layer) == own_outputs);
+}
+
+TEST_CASE("scopes nest, override and restore exactly") {
+  TestEnvironment env;
+  env.add("twice");
+  env.add("thrice");
+  const Scale layer;
+  {
+    const use_kernel_mapping outer(scale_from("fakes/twice"));
+    CHECK(outputs(layer)[0] == 2);
+    {
+      const use_kernel_mapping inner(scale_from("fakes/thrice"));
+      CHECK(outputs(layer)[0] == 3);
+      {
+        const use_kernel_mapping empty(Mapping{}, false);
+        CHECK(outputs(layer) == own_outputs);
+      }
+      CHECK(outputs(layer)[0] == 3);
+    }
+    CHECK(outputs(layer)[0] == 2);
+  }
+  CHECK(outputs(layer) == own_outputs);
+}
+
+TEST_CASE("a scope is left when an exception passes, and one that could not be entered leaves nothing behind") {
+  TestEnvironment env;
+  env.add("twice");
+  const Scale layer;
+  try {
+    const use_kernel_mapping scope(scale_from("fakes/twice"));
+    throw 1;
+  } catch (int) {
+  }
+  CHECK(outputs(layer) == own_outputs);
+  CHECK_THROWS_AS(use_kernel_mapping(Mapping{{"Scale", {{"abacus", LayerRepository{"a/b", "Scale", "v1"}}}}}), Error);
+  CHECK(outputs(layer) == own_outputs);
+}
+
+TEST_CASE("registering inside a scope ends with the scope") {
+  TestEnvironment env;
+  env.add("twice");
+  const Scale layer;
+  {
+    const use_kernel_mapping scope(Mapping{});
+    register_kernel_mapping(scale_from("fakes/twice"));
+    CHECK(outputs(layer)[0] == 2);
+  }
+  CHECK(outputs(layer) == own_outputs);
+}
+
+TEST_CASE("a scope that is entered again serves from the binding it made before") {
+  TestEnvironment env;
+  env.add("instance");
+  const Scale layer;
+  const Mapping mapping = scale_from("fakes/instance");
+  for (int i = 0; i < 3; ++i) {
+    const use_kernel_mapping scope(mapping);
+    CHECK(outputs(layer)[0] == 2);
+  }
+  CHECK(loaded_kernels().size() == 1);
+}
+
+TEST_CASE("an unknown device in a mapping is an error that lists the known ones") {
+  const std::string error = error_of([] { Mapping{{"Scale", {{"abacus", LayerRepository{"a/b", "Scale", "v1"}}}}}; });
+  CHECK_THAT(error, Contains("abacus") && Contains("cuda") && Contains("opencl"));
+}
+
+TEST_CASE("a repository needs a version or a revision, not both and not neither") {
+  CHECK_THAT(error_of([] { Mapping{{"Scale", {{"cpu", LayerRepository{.repo_id = "a/b", .layer_name = "Scale"}}}}}; }), Contains("neither"));
+  CHECK_THAT(error_of([] { Mapping{{"Scale", {{"cpu", LayerRepository{"a/b", "Scale", "v1", 1}}}}}; }), Contains("both"));
+}
+
+TEST_CASE("a capability interval serves the capabilities within it and no others") {
+  TestEnvironment env;
+  env.add("twice");
+  const Scale layer;
+  const auto mapping = [](std::uint32_t least, std::uint32_t most) {
+    return Mapping{{"Scale", {{MappedDevice{"cpu", CpuProperties{{least, most}}}, LayerRepository{"fakes/twice", "Scale", "v1"}}}}};
+  };
+  const std::uint32_t here = device_info(Device::cpu()).capability;
+  {
+    const use_kernel_mapping scope(mapping(here, here));
+    CHECK(outputs(layer)[0] == 2);
+  }
+  const use_kernel_mapping scope(mapping(here + 1, here + 9));
+  CHECK(outputs(layer) == own_outputs);
+  CHECK_THAT(explain(layer), Contains("with the right properties"));
+}
+
+TEST_CASE("kernelize binds once and for all mappings, unkernelize reverts") {
+  TestEnvironment env;
+  env.add("twice");
+  const Scale layer, other;
+  {
+    const use_kernel_mapping scope(scale_from("fakes/twice"));
+    CHECK(kernelize(layer).kernels() == 1);
+  }
+  CHECK(outputs(layer)[0] == 2);
+  CHECK(outputs(other) == own_outputs);
+  unkernelize(layer);
+  CHECK(outputs(layer) == own_outputs);
+}
+
+namespace {
+struct Model {
+  Scale a, b;
+  void visit_layers(auto&& visit) { visit(a), visit(b); }
+};
+}  // namespace
+
+TEST_CASE("kernelize changes nothing where one layer is an error") {
+  TestEnvironment env;
+  env.add("twice");
+  Model model;
+  const use_kernel_mapping scope(scale_from("fakes/create-fails"));
+  CHECK_THAT(error_of([&] { kernelize(model); }), Contains("fakes/create-fails@v1"));
+  const use_kernel_mapping other(scale_from("fakes/twice"), false);
+  CHECK(outputs(model.a)[0] == 2);
+}
+
+TEST_CASE("a copy of a layer is unbound, a moved one keeps its binding") {
+  TestEnvironment env;
+  env.add("twice");
+  Scale layer;
+  {
+    const use_kernel_mapping scope(scale_from("fakes/twice"));
+    kernelize(layer);
+  }
+  const Scale copy = layer;
+  CHECK(outputs(copy) == own_outputs);
+  const Scale moved = std::move(layer);
+  CHECK(outputs(moved)[0] == 2);
+}
+
+TEST_CASE("a layer's weights and attributes reach the kernel, and a missing one is an error at bind") {
+  struct Weighted : use_kernel_forward_from_hub<Weighted, "Scale"> {
+    Tensor weight{{1, 10, 100}};
+    double bias = 0.5;
+    bool lends_bias = true;
+    auto hub_members() const {
+      return lends_bias ? members(param("weight", weight), attribute("bias", bias)) : members(param("weight", weight));
+    }
+    void forward(const Tensor&, Tensor& y) const { y.values = own_outputs; }
+  };
+  TestEnvironment env;
+  env.add("weighted");
+  const use_kernel_mapping scope(scale_from("fakes/weighted"));
+  const Weighted layer;
+  CHECK(outputs(layer) == std::vector<float>{1.5, 20.5, 300.5});
+  Weighted without;
+  without.lends_bias = false;
+  CHECK_THAT(error_of([&] { outputs(without); }), Contains("attribute `bias`"));
+  const Scale nothing;
+  CHECK_THAT(error_of([&] { outputs(nothing); }), Contains("weight `weight`"));
+}
+
+TEST_CASE("states, scalars and an optional input stand where the kernel declares them") {
+  struct Ordered : use_kernel_forward_from_hub<Ordered, "Ordered"> {
+    void forward(Tensor&, const Tensor&, std::int64_t, Tensor&, float, const Tensor*) const {}
+  };
+  TestEnvironment env;
+  env.add("ordered");
+  const use_kernel_mapping scope(Mapping{{"Ordered", {{"cpu", LayerRepository{"fakes/ordered", "Ordered", "v1"}}}}});
+  const Ordered layer;
+  Tensor memory({10.f}), y({0, 0});
+  const Tensor x({1, 2}), offset({1000.f});
+  layer(memory, x, 3, y, 0.5f, nullptr);
+  CHECK(y.values == std::vector<float>{31.5, 32.5});
+  CHECK(memory.values[0] == 11);
+  layer(memory, x, 1, y, 0.f, &offset);
+  CHECK(y.values == std::vector<float>{1012, 1013});
+}
+
+TEST_CASE("a forward of other arguments than the kernel's is an error that names the difference") {
+  struct Wrong : use_kernel_forward_from_hub<Wrong, "Scale"> {
+    void forward(const Tensor&, const Tensor&, Tensor&) const {}
+  };
+  TestEnvironment env;
+  env.add("twice");
+  const use_kernel_mapping scope(scale_from("fakes/twice"));
+  const Wrong wrong;
+  const Tensor x({1.f});
+  Tensor y({1.f});
+  CHECK_THAT(error_of([&] { wrong(x, x, y); }), Contains("argument 2") && Contains("`y`"));
+}
+
+TEST_CASE("a layer of somebody else's is served through the wrapper and falls back to its own function") {
+  struct Theirs {
+    void go(const Tensor& x, Tensor& y) { y.values[0] = -x.values[0]; }
+  };
+  TestEnvironment env;
+  env.add("twice");
+  Theirs theirs;
+  const auto wrapped = replace_kernel_forward_from_hub(theirs, "Scale", &Theirs::go);
+  CHECK(outputs(wrapped)[0] == -1);
+  const use_kernel_mapping scope(scale_from("fakes/twice"));
+  CHECK(outputs(wrapped) == std::vector<float>{2, 4, 6});
+}
+
+TEST_CASE("functions beside layers are found by name and called without a layer") {
+  TestEnvironment env;
+  env.add("function");
+  const LayerRepository repository{"fakes/function", "add_one", "v1"};
+  CHECK(has_kernel(repository));
+  CHECK_FALSE(has_kernel(LayerRepository{"fakes/function", "add_two", "v1"}));
+  const auto add_one = get_kernel<void(const Tensor&, Tensor&)>(repository);
+  CHECK(outputs(add_one) == std::vector<float>{2, 3, 4});
+  CHECK_THAT(error_of([&] { Tensor x({1, 2}), y({1.f}); add_one(x, y); }), Contains("differ in shape"));
+}
+
+TEST_CASE("two revisions of one repository run side by side, each with its own statics") {
+  TestEnvironment env;
+  env.add("counter_v1");
+  env.add("counter_v2");
+  const Scale one, two;
+  const Mapping first = scale_from("fakes/counter", "v1"), second = scale_from("fakes/counter", "v2");
+  for (int i = 1; i <= 3; ++i) {
+    {
+      const use_kernel_mapping scope(first);
+      CHECK(outputs(one)[0] == static_cast<float>(i));
+    }
+    const use_kernel_mapping scope(second);
+    CHECK(outputs(two)[0] == static_cast<float>(100 * i));
+  }
+}
+
+TEST_CASE("workspace is as large as the kernel asked for, for every layout") {
+  TestEnvironment env;
+  env.add("workspace");
+  const use_kernel_mapping scope(scale_from("fakes/workspace"));
+  const Scale layer;
+  for (std::size_t n = 1; n < 200; n = n * 3 + 1) {
+    const Tensor x(std::vector<float>(n, 2.f));
+    Tensor y(std::vector<float>(n, 0.f));
+    layer(x, y);
+    CHECK(y.values == std::vector<float>(n, 4.f));
+  }
+}
