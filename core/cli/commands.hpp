@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands of the program `layerhub`. Each reads the plugin directories and writes a table, or JSON with --json.
+// Exit: 0 done, 1 a check failed (nothing found, a plugin that can't be read), 2 wrong usage.
+#pragma once
+
+#include "hub/resolver.hpp"
+
+#include <string>
+#include <vector>
+
+namespace layerhub::cli {
+
+struct Options {
+  std::vector<std::string> plugins;    // searched before LAYERHUB_PATH
+  std::string subject;                 // a repository or a layer
+  std::string device = "cpu";
+  bool json = false;
+};
+
+int list(const Options& options);
+int info(const Options& options);
+int versions(const Options& options);
+int explain(const Options& options);
+
+hub::Resolver resolver(const Options& options);
+
+// Aligned columns; the first row is the heading.
+void print_table(const std::vector<std::vector<std::string>>& rows);
+// One line to standard error, what was compared below it. Returns 1.
+int print_error(const Reason& reason, bool json);
+
+}  // namespace layerhub::cli

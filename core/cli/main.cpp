@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// The program `layerhub`: a table of commands, each in a file of its name.
+#include "commands.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <array>
+#include <cstdio>
+#include <exception>
+
+namespace {
+
+struct Command {
+  const char* name;
+  const char* subject;    // what it is asked about; nullptr: nothing
+  const char* help;
+  int (*run)(const layerhub::cli::Options&);
+};
+
+constexpr std::array commands{
+    Command{"list", nullptr, "every plugin in the plugin directories", &layerhub::cli::list},
+    Command{"info", "REPO", "org/name or org/name@revision: its libraries and kernels", &layerhub::cli::info},
+    Command{"versions", "REPO", "org/name: its versions, and why a variant does not fit", &layerhub::cli::versions},
+    Command{"explain", "LAYER", "which kernel would serve a layer here, and why not another", &layerhub::cli::explain},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Shows the kernel plugins that this machine has.", "layerhub");
+  app.require_subcommand(1);
+  layerhub::cli::Options options;
+  for (const Command& command : commands) {
+    CLI::App* sub = app.add_subcommand(command.name, command.help);
+    sub->add_flag("--json", options.json, "JSON instead of a table");
+    sub->add_option("--plugins", options.plugins, "a plugin directory, before those of LAYERHUB_PATH; may be repeated");
+    sub->add_option("--device", options.device, "the device type");
+    if (command.subject != nullptr) {
+      sub->add_option(command.subject, options.subject)->required();
+    }
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  try {
+    for (const Command& command : commands) {
+      if (app.got_subcommand(command.name)) {
+        return command.run(options);
+      }
+    }
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "layerhub: %s\n", error.what());
+  }
+  return 1;
+}
