@@ -33,11 +33,17 @@ std::string arguments_of(const hub::KernelInfo& kernel) {
 Json json_of(const hub::LibraryVerdict& verdict) {
   Json kernels = Json::array();
   for (const hub::KernelInfo& kernel : verdict.library->kernels) {
-    kernels.push_back({{"layer", kernel.layer}, {"implementation", kernel.implementation}, {"device", kernel.device},
-                       {"training", kernel.has_backward}, {"arguments", arguments_of(kernel)}});
+    kernels.push_back({{"layer", kernel.layer},
+                       {"implementation", kernel.implementation},
+                       {"device", kernel.device},
+                       {"training", kernel.has_backward},
+                       {"arguments", arguments_of(kernel)}});
   }
-  return {{"file", verdict.library->file}, {"capability", verdict.library->capability}, {"features", verdict.library->features},
-          {"refused", verdict.reason.empty() ? Json() : Json(verdict.reason)}, {"kernels", kernels}};
+  return {{"file", verdict.library->file},
+          {"capability", verdict.library->capability},
+          {"features", verdict.library->features},
+          {"refused", verdict.reason.empty() ? Json() : Json(verdict.reason)},
+          {"kernels", kernels}};
 }
 
 }  // namespace
@@ -58,20 +64,26 @@ int info(const Options& options) {
     return print_error(resolved.error(), options.json);
   }
   const hub::Metadata& metadata = resolved.value().metadata;
-  Json json{{"repo", metadata.repo}, {"revision", metadata.revision}, {"variant", resolved.value().variant},
-            {"folder", resolved.value().folder.string()}, {"license", metadata.license}, {"libraries", Json::array()}};
+  Json json{{"repo", metadata.repo},
+            {"revision", metadata.revision},
+            {"variant", resolved.value().variant},
+            {"folder", resolved.value().folder.string()},
+            {"license", metadata.license},
+            {"libraries", Json::array()}};
   std::vector<std::vector<std::string>> rows{{"library", "here", "layer", "kernel", "takes"}};
   for (const hub::LibraryVerdict& verdict : hub::judge_libraries(metadata, hub.facts())) {
     json["libraries"].push_back(json_of(verdict));
     for (const hub::KernelInfo& kernel : verdict.library->kernels) {
-      rows.push_back({verdict.library->file, verdict.reason.empty() ? "yes" : verdict.reason, kernel.layer, kernel.implementation, arguments_of(kernel)});
+      rows.push_back({verdict.library->file, verdict.reason.empty() ? "yes" : verdict.reason, kernel.layer,
+                      kernel.implementation, arguments_of(kernel)});
     }
   }
   if (options.json) {
     fmt::print("{}\n", write_json(json));
     return 0;
   }
-  fmt::print("{}@{}  {}  {}\n{}\n\n", metadata.repo, metadata.revision, resolved.value().variant, metadata.license, resolved.value().folder.string());
+  fmt::print("{}@{}  {}  {}\n{}\n\n", metadata.repo, metadata.revision, resolved.value().variant, metadata.license,
+             resolved.value().folder.string());
   print_table(rows);
   return 0;
 }

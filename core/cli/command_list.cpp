@@ -39,9 +39,14 @@ int list(const Options& options) {
     const std::string state = state_of(plugin);
     broken |= !plugin.metadata;
     const std::set<std::string> layers = plugin.metadata ? layers_of(plugin.metadata.value()) : std::set<std::string>{};
-    rows.push_back({plugin.repo_id, plugin.revision, plugin.variant, state.empty() ? fmt::format("{}", fmt::join(layers, ", ")) : "- " + state});
-    json.push_back({{"repo", plugin.repo_id}, {"revision", plugin.revision}, {"variant", plugin.variant},
-                    {"folder", plugin.folder.string()}, {"layers", layers}, {"refused", state.empty() ? Json() : Json(state)}});
+    rows.push_back({plugin.repo_id, plugin.revision, plugin.variant,
+                    state.empty() ? fmt::format("{}", fmt::join(layers, ", ")) : "- " + state});
+    json.push_back({{"repo", plugin.repo_id},
+                    {"revision", plugin.revision},
+                    {"variant", plugin.variant},
+                    {"folder", plugin.folder.string()},
+                    {"layers", layers},
+                    {"refused", state.empty() ? Json() : Json(state)}});
   }
   if (options.json) {
     fmt::print("{}\n", write_json(json));
@@ -49,7 +54,8 @@ int list(const Options& options) {
     print_table(rows);
   }
   if (found.empty()) {
-    fmt::print(stderr, "layerhub: no plugin is there; drop one into a plugin directory. Searched: {}\n", hub::describe_roots(hub.roots()));
+    fmt::print(stderr, "layerhub: no plugin is there; drop one into a plugin directory. Searched: {}\n",
+               hub::describe_roots(hub.roots()));
   }
   return found.empty() || broken ? 1 : 0;
 }

@@ -13,14 +13,17 @@ int versions(const Options& options) {
   const hub::Resolver hub = resolver(options);
   if (!hub::is_repo_id(options.subject)) {
     print_error(make_reason(ErrorCode::invalid_argument, "repository",
-                            fmt::format("repository `{}`: it is not of the form org/name", printable(options.subject))), options.json);
+                            fmt::format("repository `{}`: it is not of the form org/name", printable(options.subject))),
+                options.json);
     return 2;
   }
   const std::vector<int> all = hub.versions(options.subject);
   if (all.empty()) {
-    return print_error(make_reason(ErrorCode::not_found, "repository",
-                                   fmt::format("{}: no version of it is in a plugin directory; drop it into one", options.subject),
-                                   {{"searched", hub::describe_roots(hub.roots())}}), options.json);
+    return print_error(
+        make_reason(ErrorCode::not_found, "repository",
+                    fmt::format("{}: no version of it is in a plugin directory; drop it into one", options.subject),
+                    {{"searched", hub::describe_roots(hub.roots())}}),
+        options.json);
   }
   Json json = Json::array();
   for (const int version : all) {

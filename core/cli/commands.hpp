@@ -11,8 +11,8 @@
 namespace layerhub::cli {
 
 struct Options {
-  std::vector<std::string> plugins;    // searched before LAYERHUB_PATH
-  std::string subject;                 // a repository or a layer
+  std::vector<std::string> plugins;  // searched before LAYERHUB_PATH
+  std::string subject;               // a repository or a layer
   std::string device = "cpu";
   bool json = false;
 };

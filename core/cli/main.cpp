@@ -12,7 +12,7 @@ namespace {
 
 struct Command {
   const char* name;
-  const char* subject;    // what it is asked about; nullptr: nothing
+  const char* subject;  // what it is asked about; nullptr: nothing
   const char* help;
   int (*run)(const layerhub::cli::Options&);
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What gated and unary activations share: the work is cut into runs of elements of y, one row's at a time, on the host's
-// threads. Both are bound by memory once rows leave the cache, so a result that will not be found there again goes past it.
+// What gated and unary activations share: the work is cut into runs of elements of y, one row's at a time,
+// on the host's threads. Both are bound by memory once rows leave the cache, so a result that will not be
+// found there again goes past it.
 #pragma once
 
 #include <layerhub/sdk/cpu.hpp>
@@ -16,7 +17,8 @@ using namespace layerhub::sdk;
 inline constexpr std::int64_t least_per_worker = 16384;
 // Cuts lie at multiples of it: no two workers write one cache line of a dense tensor.
 inline constexpr std::int64_t grain = 64;
-// From here on y goes past the cache. Below it, streaming costs more than it saves: whoever reads y next finds it nowhere.
+// From here on y goes past the cache. Below it, streaming costs more than it saves: whoever reads y next
+// finds it nowhere.
 inline constexpr std::int64_t streamed_bytes = std::int64_t{32} << 20;
 
 // Runs body(row, first column, columns, is_streamed) until all of y is done.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// CausalAttention with an online softmax over blocks of positions; keys and values are read once for all query rows that
-// share them.
+// CausalAttention with an online softmax over blocks of positions; keys and values are read once for all query
+// rows that share them.
 //
-// A job is a key head, some tokens (their query heads of that group are its rows) and a range of positions. It walks the
-// range in blocks of 32: the block's keys are widened to float, transposed where enough rows share them, all scores of
-// the block are taken, the running maximum and sum of each row are corrected, and the values are added. With many tokens
-// the jobs are tiles of tokens; a step of few tokens is cut into chunks of 512 positions instead, whose partial results
-// (maximum, sum, unscaled output) are merged in their order. Both cuts depend on shapes and kv_length alone, never on the
-// number of threads, so the bits do not either.
+// A job is a key head, some tokens (their query heads of that group are its rows) and a range of positions. It
+// walks the range in blocks of 32: the block's keys are widened to float, transposed where enough rows share them,
+// all scores of the block are taken, the running maximum and sum of each row are corrected, and the values are
+// added. With many tokens the jobs are tiles of tokens; a step of few tokens is cut into chunks of 512 positions
+// instead, whose partial results (maximum, sum, unscaled output) are merged in their order. Both cuts depend on
+// shapes and kv_length alone, never on the number of threads, so the bits do not either.
 #include <layerhub/layers/attention.hpp>
 #include <layerhub/sdk/cpu.hpp>
 #include <layerhub/sdk/kernel.hpp>
@@ -28,8 +28,8 @@ using namespace layerhub::sdk;
 constexpr std::int64_t max_width = 256;
 constexpr std::int64_t positions_per_block = 32;
 constexpr std::int64_t positions_per_chunk = 512;
-constexpr std::int64_t few_tokens = 4;        // up to here a call is cut by positions
-constexpr std::int64_t max_rows = 32;         // query rows of a job
+constexpr std::int64_t few_tokens = 4;  // up to here a call is cut by positions
+constexpr std::int64_t max_rows = 32;   // query rows of a job
 constexpr std::int64_t rows_worth_transposing = 8;
 constexpr int block_vectors = positions_per_block / lanes;
 
@@ -46,16 +46,16 @@ struct Tile {
   alignas(64) float q[max_rows * max_width];
   alignas(64) float output[max_rows * max_width];
   alignas(64) float scores[max_rows * positions_per_block];
-  alignas(64) float keys[max_width * positions_per_block];      // transposed, or by position
+  alignas(64) float keys[max_width * positions_per_block];  // transposed, or by position
   alignas(64) float values[positions_per_block * max_width];
   float largest[max_rows], sum[max_rows];
   Row rows[max_rows];
-  std::int64_t n_rows, width;    // width: padded
+  std::int64_t n_rows, width;  // width: padded
 };
 
 template <class T>
-void widen_block(const DLTensor& cache, std::int64_t first, std::int64_t count, std::int64_t head, std::int64_t width, float* to,
-                 std::int64_t pitch) {
+void widen_block(const DLTensor& cache, std::int64_t first, std::int64_t count, std::int64_t head, std::int64_t width,
+                 float* to, std::int64_t pitch) {
   for (std::int64_t p = 0; p < count; ++p) {
     const T* from = data<const T>(cache) + ((first + p) * cache.shape[1] + head) * cache.shape[2];
     float* row_out = to + p * pitch;
@@ -139,13 +139,20 @@ void add_block(Tile& tile, std::int64_t r, std::int64_t first, std::int64_t coun
 
 class CausalAttentionKernel {
  public:
-  static constexpr std::array constraints{
-      dtype_in("q", f32, bf16, f16), dtype_in("k_cache", f32, f16, bf16), last_dim_dense("q"), last_dim_dense("k"),
-      last_dim_dense("v"), last_dim_dense("output"), dim_range("q", 2, 1, max_width), dim_range("q", 1, 1, 4096)};
-  static constexpr std::array tolerances{Tolerance{f32, 2e-2, 4e-3, 1e-5}, Tolerance{bf16, 3e-2, 3e-2, 1e-4}, Tolerance{f16, 2e-2, 8e-3, 1e-5}};
+  static constexpr std::array constraints{dtype_in("q", f32, bf16, f16),
+                                          dtype_in("k_cache", f32, f16, bf16),
+                                          last_dim_dense("q"),
+                                          last_dim_dense("k"),
+                                          last_dim_dense("v"),
+                                          last_dim_dense("output"),
+                                          dim_range("q", 2, 1, max_width),
+                                          dim_range("q", 1, 1, 4096)};
+  static constexpr std::array tolerances{Tolerance{f32, 2e-2, 4e-3, 1e-5}, Tolerance{bf16, 3e-2, 3e-2, 1e-4},
+                                         Tolerance{f16, 2e-2, 8e-3, 1e-5}};
 
   static void infer(InferCall& call) {
-    const std::int64_t tokens = call.in[0].dim[0], heads = call.in[0].dim[1], width = call.in[0].dim[2], capacity = call.in[3].dim[0];
+    const std::int64_t tokens = call.in[0].dim[0], heads = call.in[0].dim[1], width = call.in[0].dim[2],
+                       capacity = call.in[3].dim[0];
     const std::int64_t chunks = tokens > few_tokens ? 0 : (capacity + positions_per_chunk - 1) / positions_per_chunk;
     call.forward_workspace = static_cast<std::size_t>(chunks * tokens * heads * (padded(width) + 2)) * sizeof(float);
   }
@@ -168,17 +175,24 @@ class CausalAttentionKernel {
 
  private:
   explicit CausalAttentionKernel(const lh_call& call)
-      : call_(call), tokens_(call.in[0]->shape[0]), heads_(call.in[0]->shape[1]), kv_heads_(call.in[1]->shape[1]),
-        width_(call.in[0]->shape[2]), capacity_(call.out[1]->shape[0]), before_(call.scalars[0].i),
+      : call_(call),
+        tokens_(call.in[0]->shape[0]),
+        heads_(call.in[0]->shape[1]),
+        kv_heads_(call.in[1]->shape[1]),
+        width_(call.in[0]->shape[2]),
+        capacity_(call.out[1]->shape[0]),
+        before_(call.scalars[0].i),
         scale_(static_cast<float>(call.scalars[1].f)) {}
 
   void check() const {
     if (kv_heads_ == 0 || heads_ % kv_heads_ != 0) {
-      throw Failure(LH_INVALID, std::to_string(heads_) + " query heads are no multiple of " + std::to_string(kv_heads_) + " key heads");
+      throw Failure(LH_INVALID, std::to_string(heads_) + " query heads are no multiple of " +
+                                    std::to_string(kv_heads_) + " key heads");
     }
     if (before_ < 0 || before_ > capacity_ || tokens_ > capacity_ - before_) {
-      throw Failure(LH_INVALID, "the cache holds " + std::to_string(capacity_) + " positions; " + std::to_string(before_) +
-                                    " are used and " + std::to_string(tokens_) + " more do not fit");
+      throw Failure(LH_INVALID, "the cache holds " + std::to_string(capacity_) + " positions; " +
+                                    std::to_string(before_) + " are used and " + std::to_string(tokens_) +
+                                    " more do not fit");
     }
   }
 
@@ -270,19 +284,21 @@ class CausalAttentionKernel {
     const std::int64_t end = before_ + tokens_;
     const std::int64_t chunks = (end + positions_per_chunk - 1) / positions_per_chunk;
     const std::int64_t rows = tokens_ * group(), jobs_per_head = (rows + max_rows - 1) / max_rows;
-    parallel_for(call_.host, static_cast<std::uint32_t>(chunks * kv_heads_ * jobs_per_head), [&](std::uint32_t index, std::uint32_t) {
-      const std::int64_t chunk = index / (kv_heads_ * jobs_per_head), kv_head = index / jobs_per_head % kv_heads_;
-      const std::int64_t first = index % jobs_per_head * max_rows;
-      Tile tile;
-      begin<T>(tile, kv_head, first, std::min(max_rows, rows - first));
-      run<C>(tile, kv_head, chunk * positions_per_chunk, std::min(end, (chunk + 1) * positions_per_chunk));
-      for (std::int64_t r = 0; r < tile.n_rows; ++r) {
-        float* to = partial(chunk, tile.rows[r].token, tile.rows[r].head);
-        to[0] = tile.largest[r];
-        to[1] = tile.sum[r];
-        std::copy(tile.output + r * tile.width, tile.output + (r + 1) * tile.width, to + 2);
-      }
-    });
+    parallel_for(call_.host, static_cast<std::uint32_t>(chunks * kv_heads_ * jobs_per_head),
+                 [&](std::uint32_t index, std::uint32_t) {
+                   const std::int64_t chunk = index / (kv_heads_ * jobs_per_head),
+                                      kv_head = index / jobs_per_head % kv_heads_;
+                   const std::int64_t first = index % jobs_per_head * max_rows;
+                   Tile tile;
+                   begin<T>(tile, kv_head, first, std::min(max_rows, rows - first));
+                   run<C>(tile, kv_head, chunk * positions_per_chunk, std::min(end, (chunk + 1) * positions_per_chunk));
+                   for (std::int64_t r = 0; r < tile.n_rows; ++r) {
+                     float* to = partial(chunk, tile.rows[r].token, tile.rows[r].head);
+                     to[0] = tile.largest[r];
+                     to[1] = tile.sum[r];
+                     std::copy(tile.output + r * tile.width, tile.output + (r + 1) * tile.width, to + 2);
+                   }
+                 });
     for (std::int64_t row_index = 0; row_index < tokens_ * heads_; ++row_index) {
       merge<T>(row_index / heads_, row_index % heads_, chunks);
     }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums of products of four bytes per lane, with the best instruction that this unit is compiled for.
 //
-// A lane is a row of the weight: 64 bytes are four consecutive elements of 16 rows. `Bytes` is as much of that as fits a
-// register; an activation is four bytes in every lane. vpdpbusd does the whole in one instruction; without it vpmaddubsw
-// adds pairs in 16 bits, which 4-bit weights can't overflow (15 * 127 * 2 = 3810), and 8-bit ones are widened instead.
+// A lane is a row of the weight: 64 bytes are four consecutive elements of 16 rows. `Bytes` is as much of that as
+// fits a register; an activation is four bytes in every lane. vpdpbusd does the whole in one instruction; without
+// it vpmaddubsw adds pairs in 16 bits, which 4-bit weights can't overflow (15 * 127 * 2 = 3810), and 8-bit ones
+// are widened instead.
 #pragma once
 
 #include <layerhub/sdk/vector.hpp>
@@ -43,8 +44,8 @@ inline Integers dpbusd(Integers sum, Bytes w, Bytes a) {
 #elif defined(__AVXVNNI__)
 #define LAYERHUB_HAS_VNNI 1
 inline Integers dpbusd(Integers sum, Bytes w, Bytes a) {
-  return reinterpret_cast<Integers>(
-      _mm256_dpbusd_avx_epi32(reinterpret_cast<__m256i>(sum), reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>(a)));
+  return reinterpret_cast<Integers>(_mm256_dpbusd_avx_epi32(
+      reinterpret_cast<__m256i>(sum), reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>(a)));
 }
 #endif
 
@@ -79,7 +80,7 @@ inline Integers dot_nibbles(const Weights& w, const std::int8_t* a) {
   }
   return sums[0] + sums[1];
 #else
-  Shorts sum{};    // eight times 3810 fit in 16 bits
+  Shorts sum{};  // eight times 3810 fit in 16 bits
   for (int q = 0; q < 8; ++q) {
     sum += multiply_add_bytes(w[q], four_in_all(a + 4 * q));
   }
@@ -91,7 +92,7 @@ inline Integers dot_nibbles(const Weights& w, const std::int8_t* a) {
 template <class Weights>
 inline Integers dot_bytes(const Weights& w, const std::int8_t* a, std::int32_t sum_of_a) {
 #if defined(LAYERHUB_HAS_VNNI)
-  Integers sums[2] = {Integers{} - 128 * sum_of_a, {}};    // the weights' sign is turned into an offset of 128
+  Integers sums[2] = {Integers{} - 128 * sum_of_a, {}};  // the weights' sign is turned into an offset of 128
   for (int q = 0; q < 8; ++q) {
     sums[q % 2] = dpbusd(sums[q % 2], w[q] ^ 128, four_in_all(a + 4 * q));
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Linear with float weights, kept in their own width: 16 rows interleaved by column, one multiply-add per lane.
 //
-// As in linear_quantized, a lane is a row of the weight and an activation is broadcast: no sum across lanes is taken, and
-// the order of additions does not depend on how many rows or threads there are.
+// As in linear_quantized, a lane is a row of the weight and an activation is broadcast: no sum across lanes is
+// taken, and the order of additions does not depend on how many rows or threads there are.
 #include <layerhub/layers/linear.hpp>
 #include <layerhub/sdk/cpu.hpp>
 #include <layerhub/sdk/kernel.hpp>
@@ -25,9 +25,9 @@ constexpr std::int64_t least_products_per_worker = 1 << 15;
 class LinearFloat {
  public:
   static constexpr std::uint32_t traits = LH_TRAIT_DETERMINISTIC | LH_TRAIT_NO_HOST_SYNC | LH_TRAIT_OWNS_PARAMS;
-  static constexpr std::array constraints{dtype_in("input", f32, bf16, f16), dtype_in("weight", f32, f16, bf16),
-                                          dtype_in("bias", f32), last_dim_dense("input"), last_dim_dense("output"),
-                                          last_dim_dense("weight")};
+  static constexpr std::array constraints{
+      dtype_in("input", f32, bf16, f16), dtype_in("weight", f32, f16, bf16), dtype_in("bias", f32),
+      last_dim_dense("input"),           last_dim_dense("output"),           last_dim_dense("weight")};
   // Sums of K products in float: the error grows with the root of K.
   static constexpr std::array tolerances{Tolerance{f32, 1e-4, 1e-3, 1e-10}, Tolerance{bf16, 1e-2, 2e-1, 1e-4},
                                          Tolerance{f16, 2e-3, 5e-2, 1e-6}};
@@ -72,7 +72,8 @@ class LinearFloat {
   template <class X, class W>
   void run(const lh_call& call, const DLTensor& x, const DLTensor& y) const {
     const std::int64_t rows = row_count(x);
-    const std::int64_t least = std::max<std::int64_t>(1, least_products_per_worker / (tile_rows * columns_ * std::max<std::int64_t>(rows, 1) + 1));
+    const std::int64_t least = std::max<std::int64_t>(
+        1, least_products_per_worker / (tile_rows * columns_ * std::max<std::int64_t>(rows, 1) + 1));
     parallel_ranges(call.host, tiles(), least, 1, [&](Range range, std::uint32_t) {
       for (std::int64_t begin = 0; begin < rows; begin += rows_in_cache) {
         const std::int64_t end = std::min(begin + rows_in_cache, rows);

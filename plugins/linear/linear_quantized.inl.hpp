@@ -3,8 +3,8 @@
 //
 // create() repacks the weight into tiles of 16 rows: for each block of 32 columns the 16 scales, the 16 offsets (4-bit
 // formats), then lines of 64 bytes, each four consecutive elements of the 16 rows. Of a 4-bit format line v holds
-// elements 4v.. in its low and 16 + 4v.. in its high nibbles. So one pass over a tile is one forward read of as many bytes
-// as the file has, and every product lands in its row's lane: no sum across lanes is ever taken.
+// elements 4v.. in its low and 16 + 4v.. in its high nibbles. So one pass over a tile is one forward read of as
+// many bytes as the file has, and every product lands in its row's lane: no sum across lanes is ever taken.
 //
 // A call rounds each input row to 8 bits per block (in the workspace) and walks the tiles; several rows share what is
 // unpacked of a block. Error: that of the activations' rounding, see the tolerances.
@@ -31,11 +31,11 @@ namespace {
 
 constexpr std::int64_t tile_rows = 16;
 constexpr std::int64_t block = 32;
-constexpr int parts = 64 / vector_bytes;           // registers that a line of 64 bytes takes
-constexpr std::int64_t shared_rows = 4;            // input rows that are computed at once
-constexpr std::int64_t rows_in_cache = 64;         // input rows that stay near while tiles pass by
+constexpr int parts = 64 / vector_bytes;    // registers that a line of 64 bytes takes
+constexpr std::int64_t shared_rows = 4;     // input rows that are computed at once
+constexpr std::int64_t rows_in_cache = 64;  // input rows that stay near while tiles pass by
 constexpr std::int64_t least_bytes_per_worker = 1 << 15;
-constexpr std::int64_t header_floats = 2;          // of a block: its scale, and scale * sum (4 bits) or the sum (8 bits)
+constexpr std::int64_t header_floats = 2;  // of a block: its scale, and scale * sum (4 bits) or the sum (8 bits)
 
 struct Free {
   void operator()(std::uint8_t* memory) const { std::free(memory); }
@@ -48,12 +48,13 @@ class PackedRows {
     const auto bytes = static_cast<std::size_t>(tiles() * tile_bytes());
     constexpr std::size_t huge_page = std::size_t{1} << 21;
     const std::size_t alignment = bytes >= huge_page ? huge_page : 64;
-    memory_.reset(static_cast<std::uint8_t*>(std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment)));
+    memory_.reset(
+        static_cast<std::uint8_t*>(std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment)));
     if (memory_ == nullptr) {
       throw std::bad_alloc();
     }
     if (bytes >= huge_page) {
-      madvise(memory_.get(), bytes, MADV_HUGEPAGE);    // a wish: without it all is as before, but slower
+      madvise(memory_.get(), bytes, MADV_HUGEPAGE);  // a wish: without it all is as before, but slower
     }
     std::memset(memory_.get(), 0, bytes);
     for (std::int64_t row = 0; row < rows_; ++row) {
@@ -88,10 +89,10 @@ class PackedRows {
     if (format.name == "gguf.q4_1") {
       std::memcpy(&offset, from + 2, 2);
     } else {
-      offset = from_float<float16>(-8 * to_float(scale));    // q4_0 is q4_1 with this offset, exactly
+      offset = from_float<float16>(-8 * to_float(scale));  // q4_0 is q4_1 with this offset, exactly
     }
     std::memcpy(to + 32 + 2 * lane, &offset, 2);
-    for (int k = 0; k < 16; ++k) {    // byte k of the file holds elements k and 16 + k, as a line's bytes do
+    for (int k = 0; k < 16; ++k) {  // byte k of the file holds elements k and 16 + k, as a line's bytes do
       to[64 + k / 4 * 64 + lane * 4 + k % 4] = nibbles[k];
     }
   }
@@ -107,7 +108,9 @@ struct Rounded {
   std::int64_t blocks;
 
   static std::int64_t row_bytes(std::int64_t blocks) { return blocks * (block + header_floats * 4); }
-  std::int8_t* values(std::int64_t row) const { return reinterpret_cast<std::int8_t*>(memory + row * row_bytes(blocks)); }
+  std::int8_t* values(std::int64_t row) const {
+    return reinterpret_cast<std::int8_t*>(memory + row * row_bytes(blocks));
+  }
   float* headers(std::int64_t row) const { return reinterpret_cast<float*>(values(row) + blocks * block); }
 
   void round_row(const float* x, std::int64_t row, bool scaled_sum) const {
@@ -134,7 +137,8 @@ struct Rounded {
 
 // `count` input rows against one part of one tile.
 template <bool four_bits, int count>
-inline void multiply(const PackedRows& weight, const std::uint8_t* tile, int part, const Rounded& x, std::int64_t first, Floats* sums) {
+inline void multiply(const PackedRows& weight, const std::uint8_t* tile, int part, const Rounded& x, std::int64_t first,
+                     Floats* sums) {
   for (std::int64_t b = 0; b < weight.blocks(); ++b, tile += four_bits ? 320 : 544) {
     const Floats scales = load(reinterpret_cast<const float16*>(tile) + part * lanes, Whole{});
     const std::uint8_t* lines = tile + (four_bits ? 64 : 32) + part * vector_bytes;
@@ -156,7 +160,8 @@ inline void multiply(const PackedRows& weight, const std::uint8_t* tile, int par
       if constexpr (four_bits) {
         sums[c] += scales * header[0] * __builtin_convertvector(dot_nibbles(w, a), Floats) + offsets * header[1];
       } else {
-        sums[c] += scales * header[0] * __builtin_convertvector(dot_bytes(w, a, static_cast<std::int32_t>(header[1])), Floats);
+        sums[c] +=
+            scales * header[0] * __builtin_convertvector(dot_bytes(w, a, static_cast<std::int32_t>(header[1])), Floats);
       }
     }
   }
@@ -192,7 +197,8 @@ class LinearQuantized {
         rounded.round_row(row<const float>(x, r), r, weight_.is_4_bit());
       }
     });
-    const std::int64_t least = std::max<std::int64_t>(1, least_bytes_per_worker / (weight_.tile_bytes() * std::max<std::int64_t>(1, rows)));
+    const std::int64_t least =
+        std::max<std::int64_t>(1, least_bytes_per_worker / (weight_.tile_bytes() * std::max<std::int64_t>(1, rows)));
     parallel_ranges(call.host, weight_.tiles(), least, 1, [&](Range range, std::uint32_t) {
       if (weight_.is_4_bit()) {
         run<true>(range, rounded, y, rows);
@@ -211,7 +217,8 @@ class LinearQuantized {
     return {*args.param("weight"), *format};
   }
   static std::vector<float> copy_bias(const DLTensor* bias) {
-    return bias == nullptr ? std::vector<float>{} : std::vector<float>(data<float>(*bias), data<float>(*bias) + bias->shape[0]);
+    return bias == nullptr ? std::vector<float>{}
+                           : std::vector<float>(data<float>(*bias), data<float>(*bias) + bias->shape[0]);
   }
 
   template <bool four_bits>

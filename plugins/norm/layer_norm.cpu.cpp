@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// LayerNorm: mean first, then the deviations from it, then the result. The one-pass form (mean of squares less square of
-// mean) would lose all digits where the mean is large; the row is in the nearest cache anyway.
+// LayerNorm: mean first, then the deviations from it, then the result. The one-pass form (mean of squares
+// less square of mean) would lose all digits where the mean is large; the row is in the nearest cache anyway.
 #include "norm.inl.hpp"
 
 #include <layerhub/layers/norm.hpp>
@@ -12,12 +12,16 @@ using namespace layerhub::norm;
 class LayerNorm {
  public:
   static constexpr std::uint32_t traits = LH_TRAIT_DETERMINISTIC | LH_TRAIT_NO_HOST_SYNC | LH_TRAIT_OWNS_PARAMS;
-  static constexpr std::array constraints{dtype_in("hidden_states", f32, bf16, f16), dtype_in("weight", f32, bf16, f16),
-                                          last_dim_dense("hidden_states"),           last_dim_dense("output"),
-                                          strided_ok("weight"),                      strided_ok("bias"),
+  static constexpr std::array constraints{dtype_in("hidden_states", f32, bf16, f16),
+                                          dtype_in("weight", f32, bf16, f16),
+                                          last_dim_dense("hidden_states"),
+                                          last_dim_dense("output"),
+                                          strided_ok("weight"),
+                                          strided_ok("bias"),
                                           may_alias("output", "hidden_states")};
   // Where a row is nearly constant, the rounding of its mean is magnified by up to 1 / sqrt(variance_epsilon).
-  static constexpr std::array tolerances{Tolerance{f32, 1e-5, 4e-5}, Tolerance{bf16, 8e-3, 1e-3}, Tolerance{f16, 1e-3, 1e-4}};
+  static constexpr std::array tolerances{Tolerance{f32, 1e-5, 4e-5}, Tolerance{bf16, 8e-3, 1e-3},
+                                         Tolerance{f16, 1e-3, 1e-4}};
 
   explicit LayerNorm(const CreateArgs& args)
       : weight_(copy_param(args.param("weight"))),
@@ -30,8 +34,9 @@ class LayerNorm {
 
   void forward(const lh_call& call) const {
     visit_float(call.in[0]->dtype, [&]<class T>() {
-      for_each_row<T>(call, *call.in[0], *call.out[0],
-                      [this](const T* x, T* y, std::int64_t width, bool is_streamed) { run(x, y, width, is_streamed); });
+      for_each_row<T>(call, *call.in[0], *call.out[0], [this](const T* x, T* y, std::int64_t width, bool is_streamed) {
+        run(x, y, width, is_streamed);
+      });
     });
   }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the norms share: their params as float32, made once in create(), and rows given out to the host's threads.
 //
-// A row is never split: its sum has one order, so the bits do not depend on the number of threads. Sums run in four vectors,
-// which hides the latency of addition and keeps each chain short, so float32 is exact enough for any width.
+// A row is never split: its sum has one order, so the bits do not depend on the number of threads. Sums run
+// in four vectors, which hides the latency of addition and keeps each chain short, so float32 is exact
+// enough for any width.
 #pragma once
 
 #include <layerhub/sdk/cpu.hpp>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// rotary_pos_emb: every head of a token turns by the same angles, so a token's cos and sin stay in the nearest cache while
-// its heads of q and k stream by. Bound by memory: one read and one write for each element.
+// rotary_pos_emb: every head of a token turns by the same angles, so a token's cos and sin stay in the
+// nearest cache while its heads of q and k stream by. Bound by memory: one read and one write for each element.
 //
-// Pairs of the interleaved form stand side by side: two vectors are split into the firsts and the seconds of their pairs,
-// turned like halves, and put together again.
+// Pairs of the interleaved form stand side by side: two vectors are split into the firsts and the seconds of
+// their pairs, turned like halves, and put together again.
 #include <layerhub/layers/rotary.hpp>
 #include <layerhub/sdk/cpu.hpp>
 #include <layerhub/sdk/kernel.hpp>
@@ -94,7 +94,8 @@ void turn_pairs(const T* x, T* y, const A* cos, const A* sin, std::int64_t half)
 
 // All heads of one token.
 template <class T, class A>
-void turn_heads(const DLTensor& x, const DLTensor& y, std::int64_t token, const A* cos, const A* sin, bool interleaved) {
+void turn_heads(const DLTensor& x, const DLTensor& y, std::int64_t token, const A* cos, const A* sin,
+                bool interleaved) {
   const std::int64_t half = x.shape[2] / 2;
   const T* from = data<T>(x) + token * x.strides[0];
   T* to = data<T>(y) + token * y.strides[0];
@@ -110,8 +111,8 @@ void turn_heads(const DLTensor& x, const DLTensor& y, std::int64_t token, const 
 class RotaryPosEmb {
  public:
   static constexpr std::array constraints{
-      dtype_in("q", f32, bf16, f16), dtype_in("cos", f32, bf16, f16), last_dim_dense("q"),      last_dim_dense("k"),
-      last_dim_dense("cos"),         last_dim_dense("sin"),           last_dim_dense("q_out"),  last_dim_dense("k_out"),
+      dtype_in("q", f32, bf16, f16), dtype_in("cos", f32, bf16, f16), last_dim_dense("q"),     last_dim_dense("k"),
+      last_dim_dense("cos"),         last_dim_dense("sin"),           last_dim_dense("q_out"), last_dim_dense("k_out"),
       may_alias("q_out", "q"),       may_alias("k_out", "k"),
   };
 
@@ -124,9 +125,8 @@ class RotaryPosEmb {
       throw Failure(LH_INVALID, "cos: " + std::to_string(angles) + " columns; heads of " + std::to_string(width) +
                                     " elements take " + std::to_string(width / 2) + " or " + std::to_string(width));
     }
-    visit_float(call.in[0]->dtype, [&]<class T>() {
-      visit_float(call.in[2]->dtype, [&]<class A>() { run<T, A>(call); });
-    });
+    visit_float(call.in[0]->dtype,
+                [&]<class T>() { visit_float(call.in[2]->dtype, [&]<class A>() { run<T, A>(call); }); });
   }
 
  private:

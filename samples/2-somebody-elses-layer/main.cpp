@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstdio>
 
-namespace somelib {    // stands for somebody else's code: nothing in it knows of layerhub
+namespace somelib {  // stands for somebody else's code: nothing in it knows of layerhub
 
 struct Matrix {
   float* data;
@@ -19,7 +19,7 @@ class RmsNorm {
 
   void apply(const Matrix& in, Matrix& out) const {
     for (std::int64_t r = 0; r < in.shape[0]; ++r) {
-      const float *x = in.data + r * 4;
+      const float* x = in.data + r * 4;
       const float mean = (x[0] * x[0] + x[1] * x[1] + x[2] * x[2] + x[3] * x[3]) / 4;
       for (int i = 0; i < 4; ++i) {
         out.data[r * 4 + i] = x[i] / std::sqrt(mean + epsilon) * gain[i];
@@ -51,7 +51,8 @@ int main(int argc, char** argv) {
     const somelib::Matrix x{in, {1, 4}};
     somelib::Matrix y{out, {1, 4}};
     layerhub::register_kernel_mapping(
-        {{"RMSNorm", {{"cpu", layerhub::LayerRepository{.repo_id = "layerhub/norm", .layer_name = "RMSNorm", .version = 1}}}}});
+        {{"RMSNorm",
+          {{"cpu", layerhub::LayerRepository{.repo_id = "layerhub/norm", .layer_name = "RMSNorm", .version = 1}}}}});
     norm(x, y);
     std::printf("%.4f %.4f %.4f %.4f\n\n%s", out[0], out[1], out[2], out[3], layerhub::explain(norm).c_str());
   } catch (const layerhub::Error& error) {

@@ -28,7 +28,7 @@ Json read(const std::string& path) {
   }
 }
 
-constexpr std::size_t tokens_at_once = 64;    // whose logits are held, 49152 floats each
+constexpr std::size_t tokens_at_once = 64;  // whose logits are held, 49152 floats each
 
 // The mean of -ln p(token | all before it) over all but the first.
 double mean_nll(const Model& model, const std::vector<TokenId>& ids, Dtype cache) {
@@ -60,7 +60,8 @@ Json evaluate_side(const Model& model, const Json& reference, Dtype cache, const
     const Json& f32 = prompt.at("f32");
     const auto ids = f32.at("ids").get<std::vector<TokenId>>();
     const auto margins = f32.at("margin").get<std::vector<double>>();
-    const std::vector<TokenId> top = teacher_forced(model, prompt.at("prompt_ids").get<std::vector<TokenId>>(), ids, cache);
+    const std::vector<TokenId> top =
+        teacher_forced(model, prompt.at("prompt_ids").get<std::vector<TokenId>>(), ids, cache);
     for (std::size_t i = 0; i < ids.size(); ++i) {
       ++positions;
       if (top[i] == ids[i]) {
@@ -94,7 +95,8 @@ std::string tokenize_cases(const Tokenizer& tokenizer, const std::string& path, 
 }
 
 std::string evaluate(const Model& model, const std::string& path, const std::function<void()>& with_plugins,
-                     const std::function<void()>& on_own_forwards, const std::function<void(const std::string&)>& progress) {
+                     const std::function<void()>& on_own_forwards,
+                     const std::function<void(const std::string&)>& progress) {
   const Json reference = read(path);
   Json out{{"reference_mean_nll", reference.at("nll").at("f32").at("mean_nll")}};
   with_plugins();

@@ -14,8 +14,10 @@ namespace smollm2 {
 std::string tokenize_cases(const Tokenizer& tokenizer, const std::string& path, bool& all_equal);
 
 // Runs `with_plugins` before the hub side and `on_own_forwards` before the other. JSON {"reference_mean_nll", "hub": {
-// "top1_agreement", "largest_margin_of_disagreement", "mean_nll"}, "own": {...}}; the model is fed the reference's tokens.
+// "top1_agreement", "largest_margin_of_disagreement", "mean_nll"}, "own": {...}}; the model is fed the reference's
+// tokens.
 std::string evaluate(const Model& model, const std::string& path, const std::function<void()>& with_plugins,
-                     const std::function<void()>& on_own_forwards, const std::function<void(const std::string&)>& progress);
+                     const std::function<void()>& on_own_forwards,
+                     const std::function<void(const std::string&)>& progress);
 
 }  // namespace smollm2

@@ -22,7 +22,8 @@ std::size_t character_length(unsigned char lead) {
 }  // namespace
 
 std::string chat_prompt(std::string_view question) {
-  return "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n<|im_start|>user\n" +
+  return "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging "
+         "Face<|im_end|>\n<|im_start|>user\n" +
          std::string(question) + "<|im_end|>\n<|im_start|>assistant\n";
 }
 
@@ -53,7 +54,7 @@ std::string Utf8Stream::push(std::string_view bytes) {
       ++n;
     }
     if (n < length && i + n == pending_.size()) {
-      break;    // the rest may come
+      break;  // the rest may come
     }
     whole += length != 0 && n == length ? pending_.substr(i, n) : "\xef\xbf\xbd";
     i += n;
@@ -74,8 +75,8 @@ void prefill(const Model& model, const std::vector<TokenId>& prompt, Sequence& s
   }
 }
 
-Run generate(const Model& model, const Tokenizer& tokenizer, const std::vector<TokenId>& prompt, int tokens, Dtype cache,
-             Sampler sampler, const std::function<void(const std::string&)>& show) {
+Run generate(const Model& model, const Tokenizer& tokenizer, const std::vector<TokenId>& prompt, int tokens,
+             Dtype cache, Sampler sampler, const std::function<void(const std::string&)>& show) {
   Run run;
   Sequence sequence(model.config(), static_cast<std::int64_t>(prompt.size()) + tokens, cache);
   std::vector<float> logits;
@@ -108,7 +109,8 @@ Run generate(const Model& model, const Tokenizer& tokenizer, const std::vector<T
   return run;
 }
 
-std::vector<TokenId> teacher_forced(const Model& model, const std::vector<TokenId>& prompt, const std::vector<TokenId>& ids, Dtype cache) {
+std::vector<TokenId> teacher_forced(const Model& model, const std::vector<TokenId>& prompt,
+                                    const std::vector<TokenId>& ids, Dtype cache) {
   std::vector<TokenId> top;
   Sequence sequence(model.config(), static_cast<std::int64_t>(prompt.size() + ids.size()), cache);
   std::vector<float> logits;

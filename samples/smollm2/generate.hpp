@@ -33,7 +33,7 @@ TokenId likeliest(const float* logits, std::int64_t count);
 // Holds back the bytes of a character until it is whole. What never becomes one is shown as U+FFFD.
 class Utf8Stream {
  public:
-  std::string push(std::string_view bytes);    // what can be shown now
+  std::string push(std::string_view bytes);  // what can be shown now
   std::string finish();
 
  private:
@@ -44,18 +44,19 @@ struct Run {
   std::vector<TokenId> token_ids;
   std::string text;
   double prefill_seconds = 0, decode_seconds = 0;
-  std::size_t decoded = 0;    // tokens that decode_seconds holds: all but the first, which the prefill gives
+  std::size_t decoded = 0;  // tokens that decode_seconds holds: all but the first, which the prefill gives
   std::array<LayerTimes, layer_names.size()> times{};
 };
 
 // Writes at most `tokens` tokens after the prompt; `show` gets the text piece by piece.
-Run generate(const Model& model, const Tokenizer& tokenizer, const std::vector<TokenId>& prompt, int tokens, Dtype cache,
-             Sampler sampler, const std::function<void(const std::string&)>& show);
+Run generate(const Model& model, const Tokenizer& tokenizer, const std::vector<TokenId>& prompt, int tokens,
+             Dtype cache, Sampler sampler, const std::function<void(const std::string&)>& show);
 
 // The whole prompt in chunks of 512 tokens; logits of the last token.
 void prefill(const Model& model, const std::vector<TokenId>& prompt, Sequence& sequence, std::vector<float>& logits);
 
 // The likeliest token at each place when the model is fed `ids` after the prompt.
-std::vector<TokenId> teacher_forced(const Model& model, const std::vector<TokenId>& prompt, const std::vector<TokenId>& ids, Dtype cache);
+std::vector<TokenId> teacher_forced(const Model& model, const std::vector<TokenId>& prompt,
+                                    const std::vector<TokenId>& ids, Dtype cache);
 
 }  // namespace smollm2

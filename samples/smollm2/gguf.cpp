@@ -22,7 +22,8 @@ class Parser {
  public:
   Parser(const std::string& path, std::span<const std::byte> file) : path_(path), file_(file) {}
 
-  void run(std::map<std::string, GgufValue, std::less<>>& values, std::map<std::string, GgufTensor, std::less<>>& tensors) {
+  void run(std::map<std::string, GgufValue, std::less<>>& values,
+           std::map<std::string, GgufTensor, std::less<>>& tensors) {
     if (file_.size() < 4 || std::memcmp(file_.data(), "GGUF", 4) != 0) {
       fail("it is not a GGUF file", "give one, such as SmolLM2-135M-Instruct.Q4_1.gguf");
     }
@@ -116,7 +117,10 @@ class Parser {
     }
     std::vector<double> numbers;
     for (std::uint64_t i = 0; i < n; ++i) {
-      numbers.push_back(type == 6 ? read<float>() : type == 12 ? read<double>() : type == 7 ? read<std::uint8_t>() : static_cast<double>(whole(type)));
+      numbers.push_back(type == 6    ? read<float>()
+                        : type == 12 ? read<double>()
+                        : type == 7  ? read<std::uint8_t>()
+                                     : static_cast<double>(whole(type)));
     }
     return numbers;
   }
@@ -152,7 +156,8 @@ class Parser {
          "F32, F16, Q8_0, Q4_0 and Q4_1 can be read");
   }
 
-  void place(std::vector<std::pair<GgufTensor, std::uint64_t>>& found, const std::map<std::string, GgufValue, std::less<>>& values,
+  void place(std::vector<std::pair<GgufTensor, std::uint64_t>>& found,
+             const std::map<std::string, GgufValue, std::less<>>& values,
              std::map<std::string, GgufTensor, std::less<>>& tensors) {
     std::uint64_t alignment = 32;
     if (const auto given = values.find("general.alignment"); given != values.end()) {
@@ -174,8 +179,10 @@ class Parser {
         fail("tensor " + t.name + " has a size or place that cannot be", "it is damaged, fetch it again");
       }
       std::uint64_t bytes;
-      if (__builtin_mul_overflow(elements / block.elements, block.bytes, &bytes) || begin > file_.size() || bytes > file_.size() - begin) {
-        fail("tensor " + t.name + " lies beyond its end at " + std::to_string(file_.size()) + " bytes", "it is cut off, fetch it again");
+      if (__builtin_mul_overflow(elements / block.elements, block.bytes, &bytes) || begin > file_.size() ||
+          bytes > file_.size() - begin) {
+        fail("tensor " + t.name + " lies beyond its end at " + std::to_string(file_.size()) + " bytes",
+             "it is cut off, fetch it again");
       }
       t.bytes = file_.subspan(begin, bytes);
       std::string name = t.name;
@@ -231,14 +238,19 @@ const T& typed(const GgufValue& value, const std::string& path, std::string_view
   if (const T* typed_value = std::get_if<T>(&value)) {
     return *typed_value;
   }
-  throw GgufError(path + ": its " + std::string(key) + " is of another kind than expected; it is damaged, fetch it again");
+  throw GgufError(path + ": its " + std::string(key) +
+                  " is of another kind than expected; it is damaged, fetch it again");
 }
 }  // namespace
 
 std::uint64_t Gguf::integer(std::string_view key) const { return typed<std::uint64_t>(value(key), path_, key); }
 double Gguf::real(std::string_view key) const { return typed<double>(value(key), path_, key); }
-const std::vector<std::string>& Gguf::texts(std::string_view key) const { return typed<std::vector<std::string>>(value(key), path_, key); }
-const std::vector<double>& Gguf::numbers(std::string_view key) const { return typed<std::vector<double>>(value(key), path_, key); }
+const std::vector<std::string>& Gguf::texts(std::string_view key) const {
+  return typed<std::vector<std::string>>(value(key), path_, key);
+}
+const std::vector<double>& Gguf::numbers(std::string_view key) const {
+  return typed<std::vector<double>>(value(key), path_, key);
+}
 
 const GgufTensor& Gguf::tensor(std::string_view name) const {
   const auto found = tensors_.find(name);

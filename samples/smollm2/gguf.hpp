@@ -24,7 +24,7 @@ enum class TensorType : std::uint32_t { f32 = 0, f16 = 1, q4_0 = 2, q4_1 = 3, q8
 
 struct GgufTensor {
   std::string name;
-  std::vector<std::int64_t> shape;    // rows first: [vocabulary, width]
+  std::vector<std::int64_t> shape;  // rows first: [vocabulary, width]
   TensorType type = TensorType::f32;
   std::span<const std::byte> bytes;
 
@@ -36,7 +36,7 @@ using GgufValue = std::variant<std::uint64_t, double, bool, std::string, std::ve
 
 class Gguf {
  public:
-  explicit Gguf(const std::string& path);    // throws GgufError
+  explicit Gguf(const std::string& path);  // throws GgufError
   ~Gguf();
   Gguf(const Gguf&) = delete;
   Gguf& operator=(const Gguf&) = delete;
@@ -48,7 +48,7 @@ class Gguf {
   const std::vector<double>& numbers(std::string_view key) const;
   bool has(std::string_view key) const { return values_.contains(key); }
 
-  const GgufTensor& tensor(std::string_view name) const;    // throws GgufError
+  const GgufTensor& tensor(std::string_view name) const;  // throws GgufError
   bool has_tensor(std::string_view name) const { return tensors_.contains(name); }
   const std::string& path() const { return path_; }
 

@@ -13,7 +13,8 @@ namespace {
 using layerhub::sdk::float16;
 
 float element(const Tensor& t, std::int64_t index) {
-  return t.dtype == Dtype::f16 ? layerhub::sdk::to_float(static_cast<const float16*>(t.data)[index]) : static_cast<const float*>(t.data)[index];
+  return t.dtype == Dtype::f16 ? layerhub::sdk::to_float(static_cast<const float16*>(t.data)[index])
+                               : static_cast<const float*>(t.data)[index];
 }
 void set_element(Tensor& t, std::int64_t index, float value) {
   if (t.dtype == Dtype::f16) {
@@ -60,7 +61,8 @@ const std::vector<float>& Linear::own_weight() const {
     const std::int64_t count = rows * weight.shape[1] / blocks->bytes;
     own_weight_.resize(static_cast<std::size_t>(count * blocks->elements));
     for (std::int64_t b = 0; b < count; ++b) {
-      blocks->dequantize(static_cast<const std::uint8_t*>(weight.data) + b * blocks->bytes, own_weight_.data() + b * blocks->elements);
+      blocks->dequantize(static_cast<const std::uint8_t*>(weight.data) + b * blocks->bytes,
+                         own_weight_.data() + b * blocks->elements);
     }
   } else {
     own_weight_.resize(static_cast<std::size_t>(rows * weight.shape[1]));
@@ -74,7 +76,7 @@ const std::vector<float>& Linear::own_weight() const {
 void Linear::forward(const Tensor& input, Tensor& output) const {
   const std::vector<float>& w = own_weight();
   const std::int64_t columns = input.width();
-  for (std::int64_t n = 0; n < output.width(); ++n) {    // a weight's row serves all rows of the input while it is near
+  for (std::int64_t n = 0; n < output.width(); ++n) {  // a weight's row serves all rows of the input while it is near
     const float* row = w.data() + n * columns;
     for (std::int64_t t = 0; t < input.rows(); ++t) {
       const float* x = input.row(t);
@@ -87,14 +89,17 @@ void Linear::forward(const Tensor& input, Tensor& output) const {
   }
 }
 
-void RotaryPosEmb::forward(const Tensor& q, const Tensor& k, const Tensor& cos, const Tensor& sin, Tensor& q_out, Tensor& k_out) const {
+void RotaryPosEmb::forward(const Tensor& q, const Tensor& k, const Tensor& cos, const Tensor& sin, Tensor& q_out,
+                           Tensor& k_out) const {
   const std::int64_t size = q.shape[2];
   for (std::int64_t t = 0; t < q.rows(); ++t) {
     for (std::int64_t h = 0; h < q.shape[1]; ++h) {
-      rotate(q.row(t) + h * q.strides[1], cos.row(t), sin.row(t), size, interleaved, q_out.row(t) + h * q_out.strides[1]);
+      rotate(q.row(t) + h * q.strides[1], cos.row(t), sin.row(t), size, interleaved,
+             q_out.row(t) + h * q_out.strides[1]);
     }
     for (std::int64_t h = 0; h < k.shape[1]; ++h) {
-      rotate(k.row(t) + h * k.strides[1], cos.row(t), sin.row(t), size, interleaved, k_out.row(t) + h * k_out.strides[1]);
+      rotate(k.row(t) + h * k.strides[1], cos.row(t), sin.row(t), size, interleaved,
+             k_out.row(t) + h * k_out.strides[1]);
     }
   }
 }

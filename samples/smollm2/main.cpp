@@ -17,15 +17,17 @@ namespace {
 
 using namespace smollm2;
 
-constexpr int own_tokens = 16;    // of the default run: enough to compare, and nobody waits for the rest
+constexpr int own_tokens = 16;  // of the default run: enough to compare, and nobody waits for the rest
 
 // The plugins that --hub names, layer by layer; without it whatever is found serves.
 layerhub::Mapping explicit_mapping() {
   std::vector<layerhub::Mapping::LayerEntry> entries;
-  for (const auto& [layer, repo] : {std::pair{"RMSNorm", "layerhub/norm"}, std::pair{"Linear", "layerhub/linear"},
-                                    std::pair{"rotary_pos_emb", "layerhub/rotary"}, std::pair{"CausalAttention", "layerhub/attention"},
-                                    std::pair{"SiluAndMul", "layerhub/activation"}}) {
-    entries.push_back({layer, {{"cpu", layerhub::LayerRepository{.repo_id = repo, .layer_name = layer, .revision = "v1"}}}});
+  for (const auto& [layer, repo] :
+       {std::pair{"RMSNorm", "layerhub/norm"}, std::pair{"Linear", "layerhub/linear"},
+        std::pair{"rotary_pos_emb", "layerhub/rotary"}, std::pair{"CausalAttention", "layerhub/attention"},
+        std::pair{"SiluAndMul", "layerhub/activation"}}) {
+    entries.push_back(
+        {layer, {{"cpu", layerhub::LayerRepository{.repo_id = repo, .layer_name = layer, .revision = "v1"}}}});
   }
   return layerhub::Mapping(entries);
 }
@@ -86,7 +88,9 @@ void answer(const Options& options, Model& model, const Tokenizer& tokenizer) {
     std::fprintf(stderr, "on the own forwards, to compare: %d tokens ...\n", tokens);
     std::optional<Model*> bound = options.own ? std::nullopt : std::optional(&model);
     layerhub::unkernelize(model);
-    Run run = generate(model, tokenizer, figures.prompt, tokens, Dtype::f32, sampler, options.own ? std::function(print) : [](const std::string&) {});
+    Run run = generate(
+        model, tokenizer, figures.prompt, tokens, Dtype::f32, sampler,
+        options.own ? std::function(print) : [](const std::string&) {});
     print(options.own ? "\n\n" : "");
     std::vector<LayerLine> lines = layer_lines(model, run);
     figures.own = {std::move(run), std::move(lines)};
@@ -128,8 +132,9 @@ int run(const Options& options) {
     return equal ? 0 : 1;
   }
   if (!options.evaluate.empty()) {
-    print(evaluate(model, options.evaluate, [&] { bind(model, true); }, [&] { layerhub::unkernelize(model); },
-                   [](const std::string& what) { std::fprintf(stderr, "\r\033[K%s ...", what.c_str()); }));
+    print(evaluate(
+        model, options.evaluate, [&] { bind(model, true); }, [&] { layerhub::unkernelize(model); },
+        [](const std::string& what) { std::fprintf(stderr, "\r\033[K%s ...", what.c_str()); }));
     return 0;
   }
   answer(options, model, tokenizer);

@@ -55,7 +55,7 @@ const char* format_of(TensorType type) {
 }
 
 void set(Linear& layer, const GgufTensor& t) {
-  void* data = const_cast<std::byte*>(t.bytes.data());    // mapped read-only: nothing writes to a weight
+  void* data = const_cast<std::byte*>(t.bytes.data());  // mapped read-only: nothing writes to a weight
   layer.format = format_of(t.type);
   const bool plain = layer.format.empty();
   const auto row_bytes = static_cast<std::int64_t>(t.bytes.size()) / t.rows();
@@ -84,7 +84,8 @@ void timed(Sequence& sequence, const Layer& layer, Arguments&&... arguments) {
 
 // Memory for a matrix of floats, as long as this lives.
 struct Buffer {
-  Buffer(std::int64_t rows, std::int64_t columns) : values(static_cast<std::size_t>(rows * columns)), view(matrix(values.data(), rows, columns)) {}
+  Buffer(std::int64_t rows, std::int64_t columns)
+      : values(static_cast<std::size_t>(rows * columns)), view(matrix(values.data(), rows, columns)) {}
   std::vector<float> values;
   Tensor view;
 };
@@ -100,12 +101,20 @@ void add(Tensor& x, const Tensor& y) {
 }  // namespace
 
 Sequence::Sequence(const Config& config, std::int64_t positions, Dtype cache_dtype)
-    : capacity(positions), dtype_(cache_dtype), kv_heads_(config.kv_heads), head_size_(config.head_size),
-      memory_(static_cast<std::size_t>(2 * config.n_blocks * capacity * kv_heads_ * head_size_) * (dtype_ == Dtype::f16 ? 2 : 4)) {}
+    : capacity(positions),
+      dtype_(cache_dtype),
+      kv_heads_(config.kv_heads),
+      head_size_(config.head_size),
+      memory_(static_cast<std::size_t>(2 * config.n_blocks * capacity * kv_heads_ * head_size_) *
+              (dtype_ == Dtype::f16 ? 2 : 4)) {}
 
 Tensor Sequence::cache(std::int64_t index) {
   const std::int64_t bytes = capacity * kv_heads_ * head_size_ * (dtype_ == Dtype::f16 ? 2 : 4);
-  return {memory_.data() + index * bytes, dtype_, 3, {capacity, kv_heads_, head_size_}, {kv_heads_ * head_size_, head_size_, 1}};
+  return {memory_.data() + index * bytes,
+          dtype_,
+          3,
+          {capacity, kv_heads_, head_size_},
+          {kv_heads_ * head_size_, head_size_, 1}};
 }
 
 Model::Model(const Gguf& file) : config_(read_config(file)), blocks_(static_cast<std::size_t>(config_.n_blocks)) {
@@ -133,7 +142,8 @@ void Model::embed(std::span<const TokenId> tokens, Tensor& x) const {
   const auto row_bytes = embedding_.bytes.size() / static_cast<std::size_t>(config_.vocabulary);
   const layerhub::sdk::BlockFormat* blocks = layerhub::sdk::find_block_format(format_of(embedding_.type));
   for (std::size_t t = 0; t < tokens.size(); ++t) {
-    const auto* row = reinterpret_cast<const std::uint8_t*>(embedding_.bytes.data()) + static_cast<std::size_t>(tokens[t]) * row_bytes;
+    const auto* row = reinterpret_cast<const std::uint8_t*>(embedding_.bytes.data()) +
+                      static_cast<std::size_t>(tokens[t]) * row_bytes;
     float* to = x.row(static_cast<std::int64_t>(t));
     if (blocks != nullptr) {
       for (std::int64_t b = 0; b < config_.width / blocks->elements; ++b) {
@@ -154,7 +164,8 @@ void Model::angles(std::int64_t first, Tensor& cos, Tensor& sin) const {
   for (std::int64_t t = 0; t < cos.rows(); ++t) {
     for (std::int64_t i = 0; i < cos.width(); ++i) {
       const double angle = static_cast<double>(first + t) *
-                           std::pow(static_cast<double>(config_.rope_base), -2.0 * static_cast<double>(i) / static_cast<double>(config_.head_size));
+                           std::pow(static_cast<double>(config_.rope_base),
+                                    -2.0 * static_cast<double>(i) / static_cast<double>(config_.head_size));
       cos.row(t)[i] = static_cast<float>(std::cos(angle));
       sin.row(t)[i] = static_cast<float>(std::sin(angle));
     }
@@ -165,8 +176,8 @@ void Model::run_block(std::int64_t index, Tensor& x, const Tensor& cos, const Te
   const Block& b = blocks_[static_cast<std::size_t>(index)];
   const Config& c = config_;
   const std::int64_t tokens = x.rows(), kv_width = c.kv_heads * c.head_size;
-  Buffer normed(tokens, c.width), q(tokens, c.width), k(tokens, kv_width), v(tokens, kv_width), q_turned(tokens, c.width),
-      k_turned(tokens, kv_width), attended(tokens, c.width), result(tokens, c.width);
+  Buffer normed(tokens, c.width), q(tokens, c.width), k(tokens, kv_width), v(tokens, kv_width),
+      q_turned(tokens, c.width), k_turned(tokens, kv_width), attended(tokens, c.width), result(tokens, c.width);
 
   timed(s, b.attention_norm, x, normed.view);
   timed(s, b.q, normed.view, q.view);

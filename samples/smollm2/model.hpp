@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The transformer, named as in the paper: an embedding, blocks of attention and MLP with a norm before each, a last norm,
-// and the output head, which is the embedding again where the file has no own one.
+// The transformer, named as in the paper: an embedding, blocks of attention and MLP with a norm before each, a
+// last norm, and the output head, which is the embedding again where the file has no own one.
 #pragma once
 
 #include "gguf.hpp"
@@ -31,7 +31,8 @@ struct Block {
 };
 
 enum class LayerKind : std::uint8_t { norm, linear, rotary, attention, activation };
-constexpr std::array<const char*, 5> layer_names{"RMSNorm", "Linear", "rotary_pos_emb", "CausalAttention", "SiluAndMul"};
+constexpr std::array<const char*, 5> layer_names{"RMSNorm", "Linear", "rotary_pos_emb", "CausalAttention",
+                                                 "SiluAndMul"};
 
 // How often the layers of a kind were called and for how long.
 struct LayerTimes {
@@ -59,7 +60,7 @@ struct Sequence {
 
 class Model {
  public:
-  explicit Model(const Gguf& file);    // throws GgufError; the file must outlive the model
+  explicit Model(const Gguf& file);  // throws GgufError; the file must outlive the model
 
   const Config& config() const { return config_; }
 

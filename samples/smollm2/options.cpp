@@ -14,8 +14,9 @@ std::string default_model() {
     return given;
   }
   const char *cache = std::getenv("XDG_CACHE_HOME"), *home = std::getenv("HOME");
-  const std::filesystem::path folder = cache != nullptr && *cache != '\0' ? std::filesystem::path(cache)
-                                                                          : std::filesystem::path(home == nullptr ? "." : home) / ".cache";
+  const std::filesystem::path folder = cache != nullptr && *cache != '\0'
+                                           ? std::filesystem::path(cache)
+                                           : std::filesystem::path(home == nullptr ? "." : home) / ".cache";
   return folder / "layerhub" / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf";
 }
 
@@ -36,9 +37,11 @@ Options parse_options(int argc, char** argv) {
   app.add_option("--prompt", options.prompt, "what to ask");
   app.add_flag("--raw", options.raw, "give the prompt to the model as it is, without the chat template");
   app.add_option("--tokens", options.tokens, "how many tokens to write at most")->check(CLI::Range(1, 1 << 20));
-  app.add_option("--threads", options.threads, "threads of the hub run; 0: one per processor")->check(CLI::Range(0, 1024));
+  app.add_option("--threads", options.threads, "threads of the hub run; 0: one per processor")
+      ->check(CLI::Range(0, 1024));
   auto* own = app.add_flag("--own", options.own, "only the layers' own forwards");
-  app.add_flag("--hub", options.hub, "only the plugins' kernels; where one can't be used it is an error")->excludes(own);
+  app.add_flag("--hub", options.hub, "only the plugins' kernels; where one can't be used it is an error")
+      ->excludes(own);
   app.add_option("--plugins", options.plugins, "the plugin directory");
   app.add_option("--model", options.model, "the GGUF file");
   app.add_option("--json", options.json, "write the figures of the run to this file");

@@ -11,9 +11,9 @@ struct Options {
   std::string prompt = "Write a short story about a lighthouse keeper who finds a message in a bottle.";
   bool raw = false;
   int tokens = 128;
-  unsigned threads = 0;    // 0: as many as there are processors
+  unsigned threads = 0;  // 0: as many as there are processors
   bool own = false, hub = false;
-  std::string plugins;     // "" : the default directories
+  std::string plugins;  // "" : the default directories
   std::string model;
   std::string json, tokenize, evaluate;
   double temperature = 0;

@@ -17,20 +17,28 @@ nlohmann::json side_json(const Figures::Side& side, std::size_t prompt) {
   nlohmann::json layers = nlohmann::json::array();
   for (const LayerLine& line : side.layers) {
     const auto text = [](const std::string& value) { return value.empty() ? nlohmann::json() : nlohmann::json(value); };
-    layers.push_back({{"layer", line.layer}, {"device", line.device}, {"repo", text(line.repo)}, {"revision", text(line.revision)},
-                      {"kernel", text(line.kernel)}, {"calls", line.calls}, {"share", line.share}});
+    layers.push_back({{"layer", line.layer},
+                      {"device", line.device},
+                      {"repo", text(line.repo)},
+                      {"revision", text(line.revision)},
+                      {"kernel", text(line.kernel)},
+                      {"calls", line.calls},
+                      {"share", line.share}});
   }
-  return {{"token_ids", side.run.token_ids}, {"text", side.run.text},
+  return {{"token_ids", side.run.token_ids},
+          {"text", side.run.text},
           {"prefill_tokens_per_second", rate(prompt, side.run.prefill_seconds)},
-          {"decode_tokens_per_second", rate(side.run.decoded, side.run.decode_seconds)}, {"layers", layers}};
+          {"decode_tokens_per_second", rate(side.run.decoded, side.run.decode_seconds)},
+          {"layers", layers}};
 }
 
 std::string side_table(const char* name, const Figures::Side& side) {
-  std::string text = fmt::format("{:<16} {:<7} {:<25} {:<18} {:>7} {:>7}\n", name, "device", "repo@revision", "kernel", "calls", "share");
+  std::string text = fmt::format("{:<16} {:<7} {:<25} {:<18} {:>7} {:>7}\n", name, "device", "repo@revision", "kernel",
+                                 "calls", "share");
   for (const LayerLine& line : side.layers) {
     text += fmt::format("{:<16} {:<7} {:<25} {:<18} {:>7} {:>6.1f}%\n", line.layer, line.device,
-                        line.repo.empty() ? "own forward" : line.repo + "@" + line.revision, line.kernel.empty() ? "-" : line.kernel,
-                        line.calls, 100 * line.share);
+                        line.repo.empty() ? "own forward" : line.repo + "@" + line.revision,
+                        line.kernel.empty() ? "-" : line.kernel, line.calls, 100 * line.share);
   }
   return text;
 }
@@ -78,15 +86,16 @@ std::string table(const Figures& f) {
     text += fmt::format("{:<24} {:>12.1f} {:>12.1f}\n", "with plugins", speeds(*f.hub).first, speeds(*f.hub).second);
   }
   if (f.own) {
-    text += fmt::format("{:<24} {:>12.1f} {:>12.1f}   (plain scalar C++, one thread, -O2)\n", "on the own forwards", speeds(*f.own).first,
-                        speeds(*f.own).second);
+    text += fmt::format("{:<24} {:>12.1f} {:>12.1f}   (plain scalar C++, one thread, -O2)\n", "on the own forwards",
+                        speeds(*f.own).first, speeds(*f.own).second);
   }
   if (f.hub && f.own && speeds(*f.own).first > 0 && speeds(*f.own).second > 0) {
     text += fmt::format("{:<24} {:>11.1f}x {:>11.1f}x\n", "faster by", speeds(*f.hub).first / speeds(*f.own).first,
                         speeds(*f.hub).second / speeds(*f.own).second);
   }
   if (f.agreement) {
-    text += fmt::format("agreement of the two: {:.1f} % of {} tokens\n", 100 * *f.agreement, f.own->run.token_ids.size());
+    text +=
+        fmt::format("agreement of the two: {:.1f} % of {} tokens\n", 100 * *f.agreement, f.own->run.token_ids.size());
   }
   return text;
 }

@@ -13,9 +13,9 @@ namespace smollm2 {
 // One line of the table: all layers of a kind that the same kernel serves.
 struct LayerLine {
   std::string layer, device = "cpu";
-  std::string repo, revision, kernel;    // empty: the layer's own forward
+  std::string repo, revision, kernel;  // empty: the layer's own forward
   std::uint64_t calls = 0;
-  double share = 0;                      // of the time of all layers
+  double share = 0;  // of the time of all layers
 };
 
 // What serves the layers now, with the calls and times of a run. A kind that several kernels serve has a line for each;
@@ -29,7 +29,7 @@ struct Figures {
     std::vector<LayerLine> layers;
   };
   std::optional<Side> hub, own;
-  std::optional<double> agreement;    // of the hub run's likeliest tokens with the own run's, fed the latter
+  std::optional<double> agreement;  // of the hub run's likeliest tokens with the own run's, fed the latter
 };
 
 std::string table(const Figures& figures);

@@ -16,9 +16,9 @@ struct Tensor {
   void* data = nullptr;
   Dtype dtype = Dtype::f32;
   std::int32_t rank = 0;
-  std::array<std::int64_t, 3> shape{}, strides{};    // in elements
+  std::array<std::int64_t, 3> shape{}, strides{};  // in elements
 
-  float* row(std::int64_t index) const { return static_cast<float*>(data) + index * strides[0]; }    // of an f32 matrix
+  float* row(std::int64_t index) const { return static_cast<float*>(data) + index * strides[0]; }  // of an f32 matrix
   std::int64_t rows() const { return shape[0]; }
   std::int64_t width() const { return shape[static_cast<std::size_t>(rank) - 1]; }
 
@@ -44,8 +44,13 @@ inline Tensor vector(void* data, std::int64_t size) { return {data, Dtype::f32, 
 // What layerhub asks of a host's tensor: the same memory as DLPack describes it.
 inline DLTensor as_dltensor(const Tensor& t) {
   constexpr DLDataType dtypes[] = {{kDLFloat, 32, 1}, {kDLFloat, 16, 1}, {kDLUInt, 8, 1}};
-  return {t.data, {kDLCPU, 0}, t.rank, dtypes[static_cast<std::size_t>(t.dtype)], const_cast<std::int64_t*>(t.shape.data()),
-          const_cast<std::int64_t*>(t.strides.data()), 0};
+  return {t.data,
+          {kDLCPU, 0},
+          t.rank,
+          dtypes[static_cast<std::size_t>(t.dtype)],
+          const_cast<std::int64_t*>(t.shape.data()),
+          const_cast<std::int64_t*>(t.strides.data()),
+          0};
 }
 
 }  // namespace smollm2

@@ -36,7 +36,7 @@ const std::array<std::string, 256> alphabet = make_alphabet();
 
 struct Character {
   char32_t code;
-  std::size_t begin, end;    // bytes
+  std::size_t begin, end;  // bytes
 };
 
 // Bytes that are not UTF-8 are characters of no class, one each.
@@ -112,7 +112,8 @@ Tokenizer::Tokenizer(const Gguf& model) : tokens_(model.texts("tokenizer.ggml.to
       specials_.emplace_back(tokens_[i], static_cast<TokenId>(i));
     }
   }
-  std::stable_sort(specials_.begin(), specials_.end(), [](const auto& a, const auto& b) { return a.first.size() > b.first.size(); });
+  std::stable_sort(specials_.begin(), specials_.end(),
+                   [](const auto& a, const auto& b) { return a.first.size() > b.first.size(); });
   std::uint32_t rank = 0;
   for (const std::string& merge : model.texts("tokenizer.ggml.merges")) {
     rank_of_.emplace(merge, rank++);
@@ -132,7 +133,7 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, bool parse_special
     const std::pair<std::string, TokenId>* special = nullptr;
     for (const auto& candidate : specials_) {
       const std::size_t found = parse_special ? text.find(candidate.first) : std::string_view::npos;
-      if (found < at) {    // the first, and of those at one place the longest
+      if (found < at) {  // the first, and of those at one place the longest
         at = found;
         special = &candidate;
       }

@@ -3,8 +3,8 @@
 //
 // First every number character becomes a piece of its own, then GPT-2's expression cuts what lies between: contractions
 // ('s 't 're 've 'm 'll 'd), letters or other characters with at most one space before, white space but for a last one
-// that something follows; what no rule takes is a piece too. Within a piece the two neighbours that were learnt first are
-// merged, again and again. Bytes for which the model has no token are dropped, as llama.cpp does.
+// that something follows; what no rule takes is a piece too. Within a piece the two neighbours that were learnt
+// first are merged, again and again. Bytes for which the model has no token are dropped, as llama.cpp does.
 #pragma once
 
 #include "gguf.hpp"
@@ -21,7 +21,7 @@ using TokenId = std::int32_t;
 
 class Tokenizer {
  public:
-  explicit Tokenizer(const Gguf& model);    // throws GgufError
+  explicit Tokenizer(const Gguf& model);  // throws GgufError
 
   // parse_special: whether text such as <|im_start|> means the control token or just its characters.
   std::vector<TokenId> encode(std::string_view text, bool parse_special) const;
@@ -36,9 +36,9 @@ class Tokenizer {
   void encode_plain(std::string_view text, std::vector<TokenId>& ids) const;
   void encode_piece(std::string_view piece, std::vector<TokenId>& ids) const;
 
-  std::vector<std::string> tokens_;                         // in the byte alphabet
+  std::vector<std::string> tokens_;  // in the byte alphabet
   std::vector<bool> is_control_;
-  std::vector<std::pair<std::string, TokenId>> specials_;   // longest first
+  std::vector<std::pair<std::string, TokenId>> specials_;  // longest first
   std::unordered_map<std::string, TokenId> id_of_;
   std::unordered_map<std::string, std::uint32_t> rank_of_;  // "left right" -> when it was learnt
   TokenId end_ = 0, end_of_text_ = 0;

@@ -95,7 +95,10 @@ std::string list_of(std::string_view text) {
 }
 
 std::string dtype_name(DLDataType dtype) {
-  const char* base = dtype.code == kDLFloat ? "float" : dtype.code == kDLBfloat ? "bfloat" : dtype.code == kDLInt ? "int" : "uint";
+  const char* base = dtype.code == kDLFloat    ? "float"
+                     : dtype.code == kDLBfloat ? "bfloat"
+                     : dtype.code == kDLInt    ? "int"
+                                               : "uint";
   return base + std::to_string(dtype.bits);
 }
 
@@ -125,7 +128,9 @@ std::string dtypes_of(const lh_kernel& kernel, std::uint32_t argument) {
     if (!stated) {
       names = allowed;
     } else {
-      std::erase_if(names, [&](const std::string& name) { return std::find(allowed.begin(), allowed.end(), name) == allowed.end(); });
+      std::erase_if(names, [&](const std::string& name) {
+        return std::find(allowed.begin(), allowed.end(), name) == allowed.end();
+      });
     }
     stated = true;
   }
@@ -137,8 +142,8 @@ std::string arguments_of(const lh_kernel& kernel) {
   for (std::uint32_t i = 0; i < kernel.n_args; ++i) {
     const lh_arg& argument = kernel.args[i];
     out.push_back("{\"name\": " + quoted(view(argument.name)) + ", \"kind\": " + quoted(argument_kind(argument.kind)) +
-                  ", \"optional\": " + (argument.optional ? "true" : "false") + ", \"formats\": " +
-                  list_of(view(argument.formats)) + ", \"dtypes\": " + dtypes_of(kernel, i) + "}");
+                  ", \"optional\": " + (argument.optional ? "true" : "false") +
+                  ", \"formats\": " + list_of(view(argument.formats)) + ", \"dtypes\": " + dtypes_of(kernel, i) + "}");
   }
   return array_of(out);
 }
@@ -147,8 +152,9 @@ std::string attributes_of(const lh_kernel& kernel) {
   std::vector<std::string> out;
   for (std::uint32_t i = 0; i < kernel.n_attrs; ++i) {
     const lh_attr_decl& attribute = kernel.attrs[i];
-    out.push_back("{\"name\": " + quoted(view(attribute.fallback.name)) + ", \"kind\": " +
-                  quoted(attribute_kind(attribute.fallback.kind)) + ", \"required\": " + (attribute.required ? "true" : "false") + "}");
+    out.push_back("{\"name\": " + quoted(view(attribute.fallback.name)) +
+                  ", \"kind\": " + quoted(attribute_kind(attribute.fallback.kind)) +
+                  ", \"required\": " + (attribute.required ? "true" : "false") + "}");
   }
   return array_of(out);
 }
@@ -192,12 +198,13 @@ std::string describe(const lh_kernel& kernel, const std::string& backend) {
          ", \"max-capability\": " + std::to_string(kernel.max_capability) +
          ", \"features\": " + list_of(view(kernel.required_features)) + ", \"modes\": " + modes_of(kernel) +
          ",\n         \"traits\": " + traits_of(kernel) + ", \"signature\": " + quoted(hex(kernel.signature)) +
-         ",\n         \"arguments\": " + arguments_of(kernel) + ",\n         \"attributes\": " + attributes_of(kernel) + "}";
+         ",\n         \"arguments\": " + arguments_of(kernel) + ",\n         \"attributes\": " + attributes_of(kernel) +
+         "}";
 }
 
 struct Library {
-  std::string file;      // without its folder
-  std::string json;      // its object under "libraries"
+  std::string file;  // without its folder
+  std::string json;  // its object under "libraries"
   std::string build_id;
 };
 
@@ -240,8 +247,9 @@ Library read(const std::string& argument, const std::string& backend) {
   const lh_plugin& plugin = query(path);
   Library library{path.substr(path.rfind('/') + 1), {}, std::string(view(plugin.build_id))};
   library.json = "      {\"file\": " + quoted(library.file) + ", \"capability\": " + capability +
-                 ", \"features\": " + list_of(argument.substr(second + 1)) + ", \"build-id\": " + quoted(library.build_id) +
-                 ", \"toolchain\": " + quoted(view(plugin.toolchain)) + ",\n       \"kernels\": [\n";
+                 ", \"features\": " + list_of(argument.substr(second + 1)) +
+                 ", \"build-id\": " + quoted(library.build_id) + ", \"toolchain\": " + quoted(view(plugin.toolchain)) +
+                 ",\n       \"kernels\": [\n";
   std::string separator;
   for (const lh_kernel* kernel : sorted_kernels(plugin)) {
     library.json += separator + describe(*kernel, backend);
@@ -253,8 +261,8 @@ Library read(const std::string& argument, const std::string& backend) {
 
 // "v3" -> 3; a revision that is no version branch has none.
 int version_of(const std::string& revision) {
-  const bool numeric = revision.size() > 1 && revision[0] == 'v' &&
-                       revision.find_first_not_of("0123456789", 1) == std::string::npos;
+  const bool numeric =
+      revision.size() > 1 && revision[0] == 'v' && revision.find_first_not_of("0123456789", 1) == std::string::npos;
   return numeric ? std::atoi(revision.c_str() + 1) : 0;
 }
 
@@ -274,10 +282,13 @@ int main(int argc, char** argv) {
     id.add(library.build_id);
   }
   const std::string name = repo.substr(repo.find('/') + 1);
-  std::printf("{\n  \"id\": %s,\n  \"name\": %s,\n  \"version\": %d,\n  \"license\": %s,\n  \"backend\": {\"type\": %s},\n",
-              quoted(name + "-" + backend + "-" + hex(id.value())).c_str(), quoted(name).c_str(), version_of(revision),
-              quoted(license).c_str(), quoted(backend).c_str());
-  std::printf("  \"layerhub\": {\n    \"abi\": {\"major\": %u, \"minor\": %u},\n    \"repo\": %s,\n    \"revision\": %s,\n    \"libraries\": [\n%s\n    ]\n  }\n}\n",
-              LH_ABI_MAJOR, LH_ABI_MINOR, quoted(repo).c_str(), quoted(revision).c_str(), libraries.c_str());
+  std::printf(
+      "{\n  \"id\": %s,\n  \"name\": %s,\n  \"version\": %d,\n  \"license\": %s,\n  \"backend\": {\"type\": %s},\n",
+      quoted(name + "-" + backend + "-" + hex(id.value())).c_str(), quoted(name).c_str(), version_of(revision),
+      quoted(license).c_str(), quoted(backend).c_str());
+  std::printf(
+      "  \"layerhub\": {\n    \"abi\": {\"major\": %u, \"minor\": %u},\n    \"repo\": %s,\n    \"revision\": %s,\n    "
+      "\"libraries\": [\n%s\n    ]\n  }\n}\n",
+      LH_ABI_MAJOR, LH_ABI_MINOR, quoted(repo).c_str(), quoted(revision).c_str(), libraries.c_str());
   return 0;
 }

@@ -21,10 +21,17 @@ extern "C" const lh_kernel* const __stop_lh_kernels[];
 extern "C" __attribute__((visibility("default"))) int32_t lh_plugin_query_v1(uint32_t host_min, uint32_t* minor,
                                                                              const lh_plugin** out, lh_error* error) {
   // The count is known to the linker alone, so it is filled in here. Threads that do so at once write the same value.
-  static lh_plugin plugin = {
-      sizeof(lh_plugin), LH_ABI_MINOR, LAYERHUB_TEXT(LAYERHUB_PLUGIN_REPO), LAYERHUB_TEXT(LAYERHUB_PLUGIN_REVISION),
-      LAYERHUB_TEXT(LAYERHUB_PLUGIN_BUILD_ID), LAYERHUB_TEXT(LAYERHUB_PLUGIN_TOOLCHAIN), __start_lh_kernels, 0,
-      LH_PLUGIN_UNLOADABLE, nullptr, nullptr};
+  static lh_plugin plugin = {sizeof(lh_plugin),
+                             LH_ABI_MINOR,
+                             LAYERHUB_TEXT(LAYERHUB_PLUGIN_REPO),
+                             LAYERHUB_TEXT(LAYERHUB_PLUGIN_REVISION),
+                             LAYERHUB_TEXT(LAYERHUB_PLUGIN_BUILD_ID),
+                             LAYERHUB_TEXT(LAYERHUB_PLUGIN_TOOLCHAIN),
+                             __start_lh_kernels,
+                             0,
+                             LH_PLUGIN_UNLOADABLE,
+                             nullptr,
+                             nullptr};
   if (host_min > LH_ABI_MINOR) {
     static const char text[] = "this plugin was built for an older minor of the ABI than the host can speak";
     if (error != nullptr && error->text != nullptr) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hosts and plugins of different minors. The past is played by structs cut where a past minor could have ended, the future
-// by structs with fields behind the ones that this header knows; guard words show who read or wrote beyond.
+// Hosts and plugins of different minors. The past is played by structs cut where a past minor could have
+// ended, the future by structs with fields behind the ones that this header knows; guard words show who read
+// or wrote beyond.
 #include <layerhub/sdk/kernel.hpp>
 
 #include "support/built_plugins.hpp"

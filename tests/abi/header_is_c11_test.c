@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The contract from the side of a plugin that is written in plain C: a kernel without any C++ of the SDK. It is called in
+/* The contract from the side of a plugin in plain C: a kernel without any C++ of the SDK. It is called in
  * header_is_cpp20_test.cpp; compiling it is half of the test. */
 #include <layerhub/abi.h>
 #include <layerhub/abi/parallel.h>

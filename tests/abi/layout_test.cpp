@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layouts as they were published. A number here never changes: a struct of R1 may get further fields behind its last one
-// (its size is then checked as "at least"), a struct of R2 none at all. The unit is compiled or it is not; what is run
-// says so in the report.
+// Layouts as they were published. A number here never changes: a struct of R1 may get further fields behind
+// its last one (its size is then checked as "at least"), a struct of R2 none at all. The unit is compiled or
+// it is not; what is run says so in the report.
 #include <layerhub/abi.h>
 #include <layerhub/abi/parallel.h>
 

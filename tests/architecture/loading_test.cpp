@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// To open a plugin's library changes nothing in the process. A library linked with -ffast-math would set flush-to-zero in
-// the thread that opens it, and the host's own arithmetic would silently differ from then on. A constructor in a library
-// for a wide processor would die of an illegal instruction: so the libraries of all levels are opened here, on any machine.
+// To open a plugin's library changes nothing in the process. A library linked with -ffast-math would set
+// flush-to-zero in the thread that opens it, and the host's own arithmetic would silently differ from then on. A
+// constructor in a library for a wide processor would die of an illegal instruction: so the libraries of all
+// levels are opened here, on any machine.
 #include "support/catch.hpp"
 
 #include <dlfcn.h>

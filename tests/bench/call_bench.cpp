@@ -35,9 +35,7 @@ struct Tensors {
   std::array<std::int64_t, 2> shape{1, 128};
   DLTensor x = view(memory_x.data()), y = view(memory_y.data());
 
-  DLTensor view(float* data) {
-    return {data, {kDLCPU, 0}, 2, {kDLFloat, 32, 1}, shape.data(), nullptr, 0};
-  }
+  DLTensor view(float* data) { return {data, {kDLCPU, 0}, 2, {kDLFloat, 32, 1}, shape.data(), nullptr, 0}; }
 };
 
 __attribute__((noinline)) void do_nothing(const DLTensor&, DLTensor&) { asm volatile(""); }
@@ -109,8 +107,7 @@ std::vector<Row> measure(CallBench& bench) {
   constexpr std::uint64_t calls = 1'000'000;
   std::vector<Row> rows;
   for (const Case& row : bench.cases()) {
-    rows.push_back({row.what,
-                    layerhub::bench::compare([&] { bench.run_plain(calls); }, [&] { row.run(calls); }, calls),
+    rows.push_back({row.what, layerhub::bench::compare([&] { bench.run_plain(calls); }, [&] { row.run(calls); }, calls),
                     row.at_most});
   }
   return rows;

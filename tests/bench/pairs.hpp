@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a figure is taken on a machine that others use at the same time: as a ratio of two things that alternate within one
-// process, A B A B ..., so that whatever slows the machine slows both. At least 21 pairs; the median of the ratios of the
-// pairs is the figure, the quartiles say how far it can be trusted. A bar "at most" holds when the upper quartile meets it.
+// How a figure is taken on a machine that others use at the same time: as a ratio of two things that alternate
+// within one process, A B A B ..., so that whatever slows the machine slows both. At least 21 pairs; the median of
+// the ratios of the pairs is the figure, the quartiles say how far it can be trusted. A bar "at most" holds when
+// the upper quartile meets it.
 //
 // Steal is the share of time that the hypervisor gave to somebody else; a pair with more than 1 % of it is taken again.
 #pragma once
@@ -110,11 +111,12 @@ inline void print_json(std::string_view bench, std::string_view against, const s
   fmt::print("{{\"bench\": \"{}\", \"against\": \"{}\", \"rows\": [", bench, against);
   for (const Row& row : rows) {
     const Ratio& r = row.ratio;
-    fmt::print("{}{{\"what\": \"{}\", \"median\": {:.4f}, \"p25\": {:.4f}, \"p75\": {:.4f}, \"at_most\": {}, "
-               "\"holds\": {}, \"nanoseconds\": {:.2f}, \"nanoseconds_against\": {:.2f}, \"pairs\": {}, "
-               "\"repeated\": {}, \"steal\": {:.4f}}}",
-               &row == rows.data() ? "" : ", ", row.what, r.median, r.p25, r.p75, row.at_most, row.holds(),
-               r.nanoseconds_b, r.nanoseconds_a, r.pairs, r.repeated, r.steal);
+    fmt::print(
+        "{}{{\"what\": \"{}\", \"median\": {:.4f}, \"p25\": {:.4f}, \"p75\": {:.4f}, \"at_most\": {}, "
+        "\"holds\": {}, \"nanoseconds\": {:.2f}, \"nanoseconds_against\": {:.2f}, \"pairs\": {}, "
+        "\"repeated\": {}, \"steal\": {:.4f}}}",
+        &row == rows.data() ? "" : ", ", row.what, r.median, r.p25, r.p75, row.at_most, row.holds(), r.nanoseconds_b,
+        r.nanoseconds_a, r.pairs, r.repeated, r.steal);
   }
   fmt::print("]}}\n");
 }

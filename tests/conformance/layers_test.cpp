@@ -31,7 +31,8 @@ TEST_CASE("names of other layers in a mapping do not disturb") {
   TestEnvironment env;
   env.add("twice");
   const Scale layer;
-  const use_kernel_mapping scope(Mapping{{"Other", {{"cpu", LayerRepository{.repo_id = "fakes/twice", .layer_name = "Scale", .version = 1}}}}});
+  const use_kernel_mapping scope(
+      Mapping{{"Other", {{"cpu", LayerRepository{.repo_id = "fakes/twice", .layer_name = "Scale", .version = 1}}}}});
   CHECK(outputs(layer) == own_outputs);
 }
 
@@ -101,8 +102,14 @@ TEST_CASE("an unknown device in a mapping is an error that lists the known ones"
 }
 
 TEST_CASE("a repository needs a version or a revision, not both and not neither") {
-  CHECK_THAT(error_of([] { Mapping{{"Scale", {{"cpu", LayerRepository{.repo_id = "a/b", .layer_name = "Scale"}}}}}; }), Contains("neither"));
-  CHECK_THAT(error_of([] { Mapping{{"Scale", {{"cpu", LayerRepository{"a/b", "Scale", "v1", 1}}}}}; }), Contains("both"));
+  CHECK_THAT(error_of([] {
+               Mapping{{"Scale", {{"cpu", LayerRepository{.repo_id = "a/b", .layer_name = "Scale"}}}}};
+             }),
+             Contains("neither"));
+  CHECK_THAT(error_of([] {
+               Mapping{{"Scale", {{"cpu", LayerRepository{"a/b", "Scale", "v1", 1}}}}};
+             }),
+             Contains("both"));
 }
 
 TEST_CASE("a capability interval serves the capabilities within it and no others") {
@@ -110,7 +117,9 @@ TEST_CASE("a capability interval serves the capabilities within it and no others
   env.add("twice");
   const Scale layer;
   const auto mapping = [](std::uint32_t least, std::uint32_t most) {
-    return Mapping{{"Scale", {{MappedDevice{"cpu", CpuProperties{{least, most}}}, LayerRepository{"fakes/twice", "Scale", "v1"}}}}};
+    return Mapping{
+        {"Scale",
+         {{MappedDevice{"cpu", CpuProperties{{least, most}}}, LayerRepository{"fakes/twice", "Scale", "v1"}}}}};
   };
   const std::uint32_t here = device_info(Device::cpu()).capability;
   {
@@ -240,7 +249,11 @@ TEST_CASE("functions beside layers are found by name and called without a layer"
   CHECK_FALSE(has_kernel(LayerRepository{"fakes/function", "add_two", "v1"}));
   const auto add_one = get_kernel<void(const Tensor&, Tensor&)>(repository);
   CHECK(outputs(add_one) == std::vector<float>{2, 3, 4});
-  CHECK_THAT(error_of([&] { Tensor x({1, 2}), y({1.f}); add_one(x, y); }), Contains("differ in shape"));
+  CHECK_THAT(error_of([&] {
+               Tensor x({1, 2}), y({1.f});
+               add_one(x, y);
+             }),
+             Contains("differ in shape"));
 }
 
 TEST_CASE("two revisions of one repository run side by side, each with its own statics") {

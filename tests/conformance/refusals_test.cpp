@@ -15,7 +15,10 @@ namespace {
 
 std::string error_with(const std::string& repo) {
   const use_kernel_mapping scope(scale_from(repo));
-  return error_of([] { const Scale layer; outputs(layer); });
+  return error_of([] {
+    const Scale layer;
+    outputs(layer);
+  });
 }
 
 }  // namespace
@@ -29,7 +32,8 @@ TEST_CASE("an unknown version is an error that lists those that are there") {
   TestEnvironment env;
   env.add("counter_v1");
   env.add("counter_v2");
-  const use_kernel_mapping scope(Mapping{{"Scale", {{"cpu", LayerRepository{.repo_id = "fakes/counter", .layer_name = "Scale", .version = 7}}}}});
+  const use_kernel_mapping scope(
+      Mapping{{"Scale", {{"cpu", LayerRepository{.repo_id = "fakes/counter", .layer_name = "Scale", .version = 7}}}}});
   const Scale layer;
   CHECK_THAT(error_of([&] { outputs(layer); }), Contains("Version 7 not found, available versions: 1, 2"));
 }
@@ -39,7 +43,8 @@ TEST_CASE("a repository without a fitting variant is refused with a reason for e
   const auto folder = env.add("twice");
   boost::filesystem::rename(folder, folder.parent_path() / "layerhub1-cu130-x86_64-linux");
   boost::filesystem::create_directories(folder.parent_path() / "torch27-cxx11-cu126-x86_64-linux");
-  CHECK_THAT(error_with("fakes/twice"), Contains("backend (cu130) does not match selected backend (cpu)") && Contains("needs libtorch"));
+  CHECK_THAT(error_with("fakes/twice"),
+             Contains("backend (cu130) does not match selected backend (cpu)") && Contains("needs libtorch"));
 }
 
 TEST_CASE("a plugin of another ABI major is refused before any of its code runs") {
@@ -165,7 +170,8 @@ TEST_CASE("a constraint that does not hold leaves the call to the own forward an
     INFO(reason);
     CHECK_THAT(explain(layer), Contains(reason));
   };
-  refused(Tensor(std::vector<float>(6, 1.f), {2, 3}), Tensor(std::vector<float>(6, 0.f), {2, 3}), "not a multiple of 4");
+  refused(Tensor(std::vector<float>(6, 1.f), {2, 3}), Tensor(std::vector<float>(6, 0.f), {2, 3}),
+          "not a multiple of 4");
   refused(Tensor(std::vector<float>(4, 1.f)), Tensor(std::vector<float>(4, 0.f)), "a rank");
   refused(Tensor(std::vector<float>(8, 1.f), {2, 4}), Tensor(std::vector<float>(8, 0.f), {1, 8}), "differ in shape");
   refused(Tensor(std::vector<float>(36, 1.f), {9, 4}), Tensor(std::vector<float>(36, 0.f), {9, 4}), "not in [1, 8]");

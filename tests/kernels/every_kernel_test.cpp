@@ -2,7 +2,8 @@
 // Each kernel of each built library, on each case that its own declarations allow, against its layer's reference in
 // double precision. There is no test code per kernel: a new kernel is tested by being built.
 //
-// LAYERHUB_TEST_KERNELS=text limits the run to libraries and kernels whose "library: layer (implementation)" holds that text.
+// LAYERHUB_TEST_KERNELS=text limits the run to libraries and kernels whose "library: layer (implementation)"
+// holds that text.
 #include "support/built_plugins.hpp"
 #include "support/catch.hpp"
 #include "support/kernel_run.hpp"
@@ -16,7 +17,8 @@ namespace layerhub::testing {
 namespace {
 
 std::string name_of(const BuiltLibrary& library, const lh_kernel& kernel) {
-  return library.name + ": " + std::string(sdk::view(kernel.layer)) + " (" + std::string(sdk::view(kernel.implementation)) + ")";
+  return library.name + ": " + std::string(sdk::view(kernel.layer)) + " (" +
+         std::string(sdk::view(kernel.implementation)) + ")";
 }
 
 bool is_wanted(const std::string& name) {
@@ -54,7 +56,8 @@ TEST_CASE("every kernel that this processor can run keeps to its layer's referen
       REQUIRE(layer != nullptr);
       CHECK(kernel->signature == layer->signature);
       const Tally tally = run_all(*kernel, *layer);
-      INFO(tally.passed << " cases passed, " << tally.declined << " declined, " << tally.failed << " failed" << tally.complaints);
+      INFO(tally.passed << " cases passed, " << tally.declined << " declined, " << tally.failed << " failed"
+                        << tally.complaints);
       CHECK(tally.failed == 0);
       CHECK(tally.passed > 0);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A harness that has never refused anything proves nothing. Each kernel here has one defect and must be caught at it; the
-// one without defect must pass, also with bounds that a correct kernel just keeps.
+// A harness that has never refused anything proves nothing. Each kernel here has one defect and must be
+// caught at it; the one without defect must pass, also with bounds that a correct kernel just keeps.
 #include "support/kernel_run.hpp"
 
 #include "support/catch.hpp"
@@ -17,7 +17,17 @@ namespace {
 
 using namespace layerhub::sdk;
 
-enum class Defect { none, wrong_value, unwritten_element, write_behind, write_between_rows, write_to_input, dense_only, by_worker, inexact };
+enum class Defect {
+  none,
+  wrong_value,
+  unwritten_element,
+  write_behind,
+  write_between_rows,
+  write_to_input,
+  dense_only,
+  by_worker,
+  inexact
+};
 
 template <Defect defect>
 struct ReluKernel {
@@ -83,7 +93,9 @@ TEST_CASE("a write between two padded rows is found") { CHECK(failures<Defect::w
 
 TEST_CASE("a write to an input is found") { CHECK(failures<Defect::write_to_input>() > 0); }
 
-TEST_CASE("a kernel that declares strided rows and reads dense ones is found") { CHECK(failures<Defect::dense_only>() > 0); }
+TEST_CASE("a kernel that declares strided rows and reads dense ones is found") {
+  CHECK(failures<Defect::dense_only>() > 0);
+}
 
 TEST_CASE("a result that depends on the number of threads breaks the deterministic trait") {
   std::string complaint;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Constraints are few and point mostly backwards, so plain rounds until nothing changes are enough; where an unknown is left
-// after that, one free dimension is chosen and the rounds begin again. What was chosen wrongly is found by the check at the
-// end, and that case is not made.
+// Constraints are few and point mostly backwards, so plain rounds until nothing changes are enough; where an
+// unknown is left after that, one free dimension is chosen and the rounds begin again. What was chosen
+// wrongly is found by the check at the end, and that case is not made.
 #include "support/case_shapes.hpp"
 
 #include "support/kernel_case.hpp"
@@ -62,7 +62,8 @@ std::uint32_t dtype_source(const lh_kernel& kernel, std::uint32_t argument) {
   return argument;
 }
 
-void extend_types(const lh_kernel& kernel, std::vector<ElementType>& chosen, std::vector<std::vector<ElementType>>& all) {
+void extend_types(const lh_kernel& kernel, std::vector<ElementType>& chosen,
+                  std::vector<std::vector<ElementType>>& all) {
   const auto argument = static_cast<std::uint32_t>(chosen.size());
   if (argument == kernel.n_args) {
     all.push_back(chosen);
@@ -89,7 +90,8 @@ void extend_types(const lh_kernel& kernel, std::vector<ElementType>& chosen, std
 // The dimension that a constraint means, or NULL where the shape has none such or is not known yet.
 std::int64_t* dim_at(Shape& shape, std::int32_t dim) {
   const std::int64_t index = dim < 0 ? dim + static_cast<std::int64_t>(shape.size()) : dim;
-  return index >= 0 && index < static_cast<std::int64_t>(shape.size()) ? &shape[static_cast<std::size_t>(index)] : nullptr;
+  return index >= 0 && index < static_cast<std::int64_t>(shape.size()) ? &shape[static_cast<std::size_t>(index)]
+                                                                       : nullptr;
 }
 
 class Solver {
@@ -225,14 +227,10 @@ class Solver {
     const auto ndim = static_cast<std::int64_t>(shape.size());
     const std::int64_t* dim = dim_at(shape, c.dim);
     switch (c.kind) {
-      case LH_C_RANK:
-        return c.a <= ndim && ndim <= c.b;
-      case LH_C_DIM_RANGE:
-        return dim != nullptr && c.a <= *dim && *dim <= c.b;
-      case LH_C_DIM_MULTIPLE:
-        return dim != nullptr && *dim % c.a == 0;
-      case LH_C_SAME_SHAPE:
-        return shape == other;
+      case LH_C_RANK: return c.a <= ndim && ndim <= c.b;
+      case LH_C_DIM_RANGE: return dim != nullptr && c.a <= *dim && *dim <= c.b;
+      case LH_C_DIM_MULTIPLE: return dim != nullptr && *dim % c.a == 0;
+      case LH_C_SAME_SHAPE: return shape == other;
       case LH_C_SAME_SHAPE_EXCEPT: {
         Shape adapted = other;
         if (dim == nullptr || dim_at(adapted, c.dim) == nullptr) {
@@ -245,8 +243,7 @@ class Solver {
         const std::int64_t* right = dim_at(other, c.other_dim);
         return dim != nullptr && right != nullptr && *dim * c.b == *right * c.a;
       }
-      default:
-        return true;
+      default: return true;
     }
   }
 

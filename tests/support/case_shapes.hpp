@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shapes and dtypes that a kernel's constraints allow, found by propagation: what is fixed (an example's shapes, then one
-// free dimension after the other) spreads along the constraints that tie arguments together.
+// Shapes and dtypes that a kernel's constraints allow, found by propagation: what is fixed (an example's
+// shapes, then one free dimension after the other) spreads along the constraints that tie arguments together.
 #pragma once
 
 #include <layerhub/abi.h>

@@ -11,10 +11,10 @@
 #else
 #include <catch2/catch.hpp>
 #include <iostream>
-#define LAYERHUB_SKIP(reason)                                   \
-  do {                                                          \
+#define LAYERHUB_SKIP(reason)                                                              \
+  do {                                                                                     \
     std::cout << "skipped: " << (reason) << std::endl; /* the line that ctest looks for */ \
-    SUCCEED(reason);                                            \
-    return;                                                     \
+    SUCCEED(reason);                                                                       \
+    return;                                                                                \
   } while (false)
 #endif

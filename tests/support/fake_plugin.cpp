@@ -25,10 +25,11 @@ void scale(const lh_call& call, float factor) {
 }
 
 #if defined(FAKE_ORDERED)
-struct Ordered {    // output = x + position * state[0] + factor + offset[0]; state[0] += 1
+struct Ordered {  // output = x + position * state[0] + factor + offset[0]; state[0] += 1
   static constexpr std::string_view name = "Ordered";
-  static constexpr std::array arguments{state("memory"), input("x"), scalar_int("position"), output("y"), scalar_float("factor"),
-                                        optional(input("offset"))};
+  static constexpr std::array arguments{state("memory"),        input("x"),
+                                        scalar_int("position"), output("y"),
+                                        scalar_float("factor"), optional(input("offset"))};
   static constexpr std::array constraints{dtype_in("x", f32), same_shape("y", "x")};
 };
 struct OrderedKernel {
@@ -45,7 +46,7 @@ struct OrderedKernel {
 LAYERHUB_KERNEL(OrderedKernel, Ordered, "fake");
 
 #elif defined(FAKE_NEEDS_WEIGHT)
-struct Weighted {    // y = x * weight + bias, per column
+struct Weighted {  // y = x * weight + bias, per column
   static constexpr std::string_view name = "Scale";
   static constexpr std::array arguments{input("x"), param("weight"), output("y")};
   static constexpr std::array attributes{required_float("bias"), optional_int("times", 1)};
@@ -71,8 +72,9 @@ struct Scale {
   static constexpr std::string_view name = "Scale";
   static constexpr std::array arguments{input("x"), output("y")};
 #if defined(FAKE_NARROW)
-  static constexpr std::array constraints{dtype_in("x", f32), rank("x", 2, 3), dim_multiple("x", -1, 4), dim_range("x", 0, 1, 8),
-                                          same_shape("y", "x"), last_dim_dense("x"), aligned("y", 16), may_alias("y", "x")};
+  static constexpr std::array constraints{dtype_in("x", f32),      rank("x", 2, 3),      dim_multiple("x", -1, 4),
+                                          dim_range("x", 0, 1, 8), same_shape("y", "x"), last_dim_dense("x"),
+                                          aligned("y", 16),        may_alias("y", "x")};
 #else
   static constexpr std::array constraints{dtype_in("x", f32), dtype_in("y", f32), same_shape("y", "x")};
 #endif
@@ -91,7 +93,7 @@ struct ScaleKernel {
   static void forward(const lh_call&) { throw 42; }
 };
 #elif defined(FAKE_COUNTS)
-inline int calls_of_this_revision = 0;    // what a second revision would share without -fno-gnu-unique
+inline int calls_of_this_revision = 0;  // what a second revision would share without -fno-gnu-unique
 struct ScaleKernel {
   static void forward(const lh_call& call) {
     static int step = FAKE_COUNTS;
@@ -130,16 +132,15 @@ struct ScaleKernel {
 #elif defined(FAKE_UNIQUE)
 template <class T>
 struct Shared {
-  static inline int count = 0;    // STB_GNU_UNIQUE once it is exported
+  static inline int count = 0;  // STB_GNU_UNIQUE once it is exported
 };
 }  // namespace
 template <class T>
-struct [[gnu::visibility("default")]] Exported {
-  static int& count() {
-    static int value = 0;
-    return value;
-  }
-};
+struct [[gnu::visibility("default")]] Exported{static int & count(){static int value = 0;
+return value;
+}
+}
+;
 template struct Exported<int>;
 namespace {
 struct ScaleKernel {
@@ -172,7 +173,8 @@ LAYERHUB_KERNEL(AddOneKernel, AddOne, "fake");
 
 }  // namespace
 
-// ---- Entries of another kind than sdk/src/plugin_entry.cpp -----------------------------------------------------------
+// ---- Entries of another kind than sdk/src/plugin_entry.cpp
+// -----------------------------------------------------------
 
 #if defined(FAKE_NO_QUERY)
 extern "C" [[gnu::visibility("default")]] int something_else() { return ScaleKernel_lh_entry != nullptr; }
@@ -195,9 +197,10 @@ struct LaterPlugin {
 const lh_plugin* make_plugin() {
   static LaterKernel kernel{*ScaleKernel_lh_entry, {~0ull, ~0ull, ~0ull, ~0ull}};
   static const lh_kernel* kernels[] = {&kernel.known};
-  static LaterPlugin plugin{{sizeof(lh_plugin), LH_ABI_MINOR, str(LAYERHUB_PLUGIN_REPO), str(LAYERHUB_PLUGIN_REVISION),
-                             str(LAYERHUB_PLUGIN_BUILD_ID), str("a test"), kernels, 1, LH_PLUGIN_UNLOADABLE, nullptr, nullptr},
-                            {~0ull, ~0ull, ~0ull, ~0ull}};
+  static LaterPlugin plugin{
+      {sizeof(lh_plugin), LH_ABI_MINOR, str(LAYERHUB_PLUGIN_REPO), str(LAYERHUB_PLUGIN_REVISION),
+       str(LAYERHUB_PLUGIN_BUILD_ID), str("a test"), kernels, 1, LH_PLUGIN_UNLOADABLE, nullptr, nullptr},
+      {~0ull, ~0ull, ~0ull, ~0ull}};
 #if defined(FAKE_NEWER_MINOR)
   kernel.known.struct_size = sizeof kernel;
   plugin.known.struct_size = sizeof plugin;
@@ -225,8 +228,8 @@ const lh_plugin* make_plugin() {
 #else
 #define FAKE_QUERY lh_plugin_query_v1
 #endif
-extern "C" [[gnu::visibility("default")]] std::int32_t FAKE_QUERY(std::uint32_t, std::uint32_t* minor, const lh_plugin** out,
-                                                                  lh_error* error) {
+extern "C" [[gnu::visibility("default")]] std::int32_t FAKE_QUERY(std::uint32_t, std::uint32_t* minor,
+                                                                  const lh_plugin** out, lh_error* error) {
 #if defined(FAKE_TOO_NEW)
   (void)minor, (void)out;
   return layerhub::sdk::fail(error, LH_UNSUPPORTED, "this plugin needs a host of minor 9");

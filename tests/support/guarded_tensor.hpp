@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A DLTensor on memory that notices: guard words around it, a known pattern in every byte that is no element.
 //
-// Bytes that are no element of an input are 0xff, which reads as NaN in every float dtype: a kernel that reads beyond a
-// row gives NaN. Those of a written tensor hold another pattern and are compared afterwards.
+// Bytes that are no element of an input are 0xff, which reads as NaN in every float dtype: a kernel that
+// reads beyond a row gives NaN. Those of a written tensor hold another pattern and are compared afterwards.
 #pragma once
 
 #include "support/kernel_case.hpp"

@@ -13,8 +13,9 @@ namespace layerhub::testing {
 namespace {
 
 // Widths below, at and above those of vectors and of unrolled loops; no row, one, and enough for several threads.
-const std::vector<Shape> seeds{{2},     {38},        {1, 1},    {1, 2},    {1, 576},   {3, 7},    {5, 31},   {7, 64},
-                               {0, 64}, {2, 3, 130}, {1, 1030}, {17, 514}, {67, 1152}, {3, 3, 5}, {2, 2, 2, 6}, {19, 3078}};
+const std::vector<Shape> seeds{{2},        {38},      {1, 1},       {1, 2},      {1, 576},  {3, 7},
+                               {5, 31},    {7, 64},   {0, 64},      {2, 3, 130}, {1, 1030}, {17, 514},
+                               {67, 1152}, {3, 3, 5}, {2, 2, 2, 6}, {19, 3078}};
 
 // How tensors lie in memory. Where an argument does not allow a layout it stays dense.
 enum class Layout { dense, odd_start, rows_padded, rows_permuted, rows_shared, strided, in_place };
@@ -50,7 +51,8 @@ std::int64_t alignment(const lh_kernel& kernel, std::uint32_t argument, DLDataTy
   return aligned == nullptr ? element_bytes(dtype) : std::max(aligned->a, element_bytes(dtype));
 }
 
-// Strides of the dimensions laid out in `order` from the innermost out; the innermost has `step`, rows end with `padding`.
+// Strides of the dimensions laid out in `order` from the innermost out; the innermost has `step`, rows end
+// with `padding`.
 void lay_out(TensorPlan& plan, const std::vector<std::size_t>& order, std::int64_t step, std::int64_t padding) {
   plan.strides.assign(plan.stored_shape.size(), 0);
   std::int64_t stride = step;
@@ -97,14 +99,10 @@ bool is_allowed(const lh_kernel& kernel, Layout layout) {
   };
   switch (layout) {
     case Layout::dense:
-    case Layout::odd_start:
-      return true;
-    case Layout::in_place:
-      return some_have(LH_C_MAY_ALIAS);
-    case Layout::strided:
-      return some_have(LH_C_STRIDED_OK);
-    default:
-      return some_have(LH_C_STRIDED_OK) || some_have(LH_C_LAST_DIM_DENSE);
+    case Layout::odd_start: return true;
+    case Layout::in_place: return some_have(LH_C_MAY_ALIAS);
+    case Layout::strided: return some_have(LH_C_STRIDED_OK);
+    default: return some_have(LH_C_STRIDED_OK) || some_have(LH_C_LAST_DIM_DENSE);
   }
 }
 

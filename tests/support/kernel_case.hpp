@@ -2,9 +2,10 @@
 // Cases for a kernel, made from nothing but what it declares: its arguments, constraints, formats and attributes.
 //
 // A constraint is a promise to the host ("I read any strides"), so each one opens cases that hold the kernel to it:
-// dtypes and block formats of every argument, widths around the sizes of vectors, one row and many, padded and permuted rows,
-// rows that share memory, data that begins at an odd element, an output in place of its input, optional arguments absent.
-// A layer's examples (sdk/reference.hpp) fix shapes and numbers where constraints leave open what fits together.
+// dtypes and block formats of every argument, widths around the sizes of vectors, one row and many, padded
+// and permuted rows, rows that share memory, data that begins at an odd element, an output in place of its
+// input, optional arguments absent. A layer's examples (sdk/reference.hpp) fix shapes and numbers where
+// constraints leave open what fits together.
 #pragma once
 
 #include "support/known_layers.hpp"
@@ -27,7 +28,7 @@ struct TensorPlan {
   std::vector<std::int64_t> stored_shape;    // that of the DLTensor: with a format, bytes in the last dimension
   std::vector<std::int64_t> strides;         // elements of the stored shape
   std::uint64_t byte_offset = 0;
-  int alias_of = -1;                         // the argument whose memory and layout it shares
+  int alias_of = -1;  // the argument whose memory and layout it shares
 };
 
 struct KernelCase {

@@ -76,7 +76,8 @@ class Run {
       if (width == 1) {
         first = bytes;
       } else if ((kernel_.traits & LH_TRAIT_DETERMINISTIC) != 0 && bytes != first) {
-        return {Outcome::failed, std::to_string(width) + " threads give other bits than one, though it is deterministic"};
+        return {Outcome::failed,
+                std::to_string(width) + " threads give other bits than one, though it is deterministic"};
       }
     }
     return {Outcome::passed, {}};
@@ -207,9 +208,10 @@ class Run {
     std::vector<lh_shape> out(tensors_of({LH_ARG_OUTPUT}).size());
     std::size_t backward = 0;
     ErrorText error;
-    return judged(kernel_.infer(instance_, in.data(), static_cast<std::uint32_t>(in.size()), out.data(),
-                                static_cast<std::uint32_t>(out.size()), nullptr, 0, &workspace, &backward, &error.error),
-                  "infer", error);
+    return judged(
+        kernel_.infer(instance_, in.data(), static_cast<std::uint32_t>(in.size()), out.data(),
+                      static_cast<std::uint32_t>(out.size()), nullptr, 0, &workspace, &backward, &error.error),
+        "infer", error);
   }
 
   Outcome call(std::uint32_t width) {

@@ -25,12 +25,12 @@ constexpr KnownLayer known() {
 }
 
 constexpr std::array known_layers{
-    known<layers::SiluAndMul>(), known<layers::GeluAndMul>(), known<layers::GeluTanhAndMul>(),
-    known<layers::MulAndSilu>(), known<layers::Silu>(),       known<layers::Gelu>(),
-    known<layers::GeluTanh>(),   known<layers::FastGELU>(),   known<layers::NewGELU>(),
-    known<layers::QuickGELU>(),  known<layers::ReLU>(),       known<layers::RMSNorm>(),
-    known<layers::LayerNorm>(),  known<layers::RotaryPosEmb>(),
-    known<layers::Linear>(),     known<layers::CausalAttention>(),
+    known<layers::SiluAndMul>(),      known<layers::GeluAndMul>(),   known<layers::GeluTanhAndMul>(),
+    known<layers::MulAndSilu>(),      known<layers::Silu>(),         known<layers::Gelu>(),
+    known<layers::GeluTanh>(),        known<layers::FastGELU>(),     known<layers::NewGELU>(),
+    known<layers::QuickGELU>(),       known<layers::ReLU>(),         known<layers::RMSNorm>(),
+    known<layers::LayerNorm>(),       known<layers::RotaryPosEmb>(), known<layers::Linear>(),
+    known<layers::CausalAttention>(),
 };
 
 }  // namespace

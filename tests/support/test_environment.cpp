@@ -10,7 +10,8 @@ namespace layerhub::testing {
 
 namespace fs = boost::filesystem;
 
-TestEnvironment::TestEnvironment() : root_(fs::temp_directory_path() / fs::unique_path("layerhub-test-%%%%-%%%%-%%%%")) {
+TestEnvironment::TestEnvironment()
+    : root_(fs::temp_directory_path() / fs::unique_path("layerhub-test-%%%%-%%%%-%%%%")) {
   fs::create_directories(root_);
   set_plugin_roots({root()});
 }
@@ -43,7 +44,7 @@ fs::path TestEnvironment::add(const std::string& fake, const std::function<void(
   const fs::path folder = this->folder(metadata["layerhub"]["repo"], metadata["layerhub"]["revision"]);
   fs::create_directories(folder);
   fs::copy_file(fake_library(fake), folder / (fake + ".so"), fs::copy_options::overwrite_existing);
-  std::ofstream(( folder / "metadata.json").string()) << metadata.dump(2);
+  std::ofstream((folder / "metadata.json").string()) << metadata.dump(2);
   return folder;
 }
 

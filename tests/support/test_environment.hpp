@@ -22,8 +22,8 @@ using Json = nlohmann::json;
 
 class TestEnvironment {
  public:
-  TestEnvironment();     // a fresh directory, and the process' explicit plugin root
-  ~TestEnvironment();    // gone, and no process-wide mapping is left
+  TestEnvironment();   // a fresh directory, and the process' explicit plugin root
+  ~TestEnvironment();  // gone, and no process-wide mapping is left
 
   std::string root() const { return root_.string(); }
 
@@ -44,15 +44,20 @@ boost::filesystem::path fake_library(const std::string& fake);
 struct Tensor {
   std::vector<float> values;
   std::vector<std::int64_t> shape;
-  std::vector<std::int64_t> strides{};    // empty: dense
+  std::vector<std::int64_t> strides{};  // empty: dense
 
   explicit Tensor(std::vector<float> list) : values(std::move(list)), shape{static_cast<std::int64_t>(values.size())} {}
   Tensor(std::vector<float> list, std::vector<std::int64_t> dims) : values(std::move(list)), shape(std::move(dims)) {}
 };
 
 inline DLTensor as_dltensor(const Tensor& t) {
-  return {const_cast<float*>(t.values.data()), {kDLCPU, 0}, static_cast<std::int32_t>(t.shape.size()), {kDLFloat, 32, 1},
-          const_cast<std::int64_t*>(t.shape.data()), t.strides.empty() ? nullptr : const_cast<std::int64_t*>(t.strides.data()), 0};
+  return {const_cast<float*>(t.values.data()),
+          {kDLCPU, 0},
+          static_cast<std::int32_t>(t.shape.size()),
+          {kDLFloat, 32, 1},
+          const_cast<std::int64_t*>(t.shape.data()),
+          t.strides.empty() ? nullptr : const_cast<std::int64_t*>(t.strides.data()),
+          0};
 }
 
 // y = 1000 + x, so that nobody takes it for a kernel's.

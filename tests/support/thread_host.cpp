@@ -21,8 +21,7 @@ ThreadHost& ThreadHost::instance() {
 
 ThreadHost::ThreadHost() {
   static constexpr lh_parallel_1 parallel{
-      sizeof(lh_parallel_1), 0,
-      [](const lh_host* host) { return static_cast<ThreadHost*>(host->context)->width_; },
+      sizeof(lh_parallel_1), 0, [](const lh_host* host) { return static_cast<ThreadHost*>(host->context)->width_; },
       [](const lh_host* host, std::uint32_t n_tasks, void (*task)(void*, std::uint32_t, std::uint32_t), void* user) {
         static_cast<ThreadHost*>(host->context)->run(n_tasks, task, user);
       }};

@@ -39,7 +39,7 @@ struct DeviceInfo {
   Device device;
   std::uint32_t capability = 0;
   std::string name;
-  std::string features;    // comma separated, sorted: "avx512_vnni"
+  std::string features;  // comma separated, sorted: "avx512_vnni"
 };
 
 // Throws Error(unsupported) where no runtime for this type is there, or no device of this ordinal. [thread-safe]

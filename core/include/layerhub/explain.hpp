@@ -14,13 +14,13 @@ namespace layerhub {
 
 // The kernel that serves a layer.
 struct BindingInfo {
-  std::string repo_id;       // "layerhub/norm"; the path of a local repository that names none
-  std::string revision;      // "v1"
-  std::string kernel;        // the implementation: "vector (x86-64-v4)"
+  std::string repo_id;   // "layerhub/norm"; the path of a local repository that names none
+  std::string revision;  // "v1"
+  std::string kernel;    // the implementation: "vector (x86-64-v4)"
   Device device;
-  std::string library;       // the file that was opened
-  std::uint64_t declined = 0;    // calls that ran the own forward since the kernel returned LH_DECLINED
-  std::uint64_t refused = 0;     // calls that ran the own forward since a declared constraint did not hold
+  std::string library;         // the file that was opened
+  std::uint64_t declined = 0;  // calls that ran the own forward since the kernel returned LH_DECLINED
+  std::uint64_t refused = 0;   // calls that ran the own forward since a declared constraint did not hold
 };
 
 namespace detail {

@@ -47,7 +47,7 @@ class KernelFunction<void(Parameters...)> {
     detail::bind_function(shared_->ref(), repository, device);
   }
 
-  detail::LayerRef layer_ref() const { return shared_->ref(); }    // for explain
+  detail::LayerRef layer_ref() const { return shared_->ref(); }  // for explain
 
  private:
   struct Shared {
@@ -81,10 +81,10 @@ LAYERHUB_API bool has_kernel(const Repository& repository, Device device = Devic
 
 // A library that is open in this process.
 struct LoadedKernels {
-  std::string repo_id, revision;    // empty for a local repository
-  std::string variant;              // "layerhub1-cpu-x86_64-linux"
-  std::string library;              // its path
-  std::vector<std::string> kernels; // "SiluAndMul: vector", sorted
+  std::string repo_id, revision;     // empty for a local repository
+  std::string variant;               // "layerhub1-cpu-x86_64-linux"
+  std::string library;               // its path
+  std::vector<std::string> kernels;  // "SiluAndMul: vector", sorted
 };
 
 // A copy of the list at this moment, sorted by path. [thread-safe]

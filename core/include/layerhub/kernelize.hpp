@@ -32,7 +32,8 @@ namespace layerhub {
 //   when_missing         own forward              error                      error
 //   when_unsupported     own forward              own forward                error
 //   always               own forward              own forward                own forward, with a warning
-// Without a policy, entries that a host registered are held to when_unsupported and those of automatic_mapping to always.
+// Without a policy, entries that a host registered are held to when_unsupported and those of automatic_mapping to
+// always.
 enum class Fallback : std::uint8_t { never = 1, when_missing, when_unsupported, always };
 
 struct KernelizeOptions {
@@ -45,12 +46,12 @@ struct KernelizeOptions {
 struct KernelizeReport {
   struct Layer {
     std::string name;
-    bool kernel = false;      // false: its own forward
-    std::string served_by;    // "layerhub/norm@v1: v4 on cpu", or the reason in one line
+    bool kernel = false;    // false: its own forward
+    std::string served_by;  // "layerhub/norm@v1: v4 on cpu", or the reason in one line
   };
   std::vector<Layer> layers;
 
-  LAYERHUB_API std::size_t kernels() const;    // how many got a kernel
+  LAYERHUB_API std::size_t kernels() const;  // how many got a kernel
 };
 
 namespace detail {
@@ -77,8 +78,8 @@ KernelizeReport kernelize(Model& model, const KernelizeOptions& options = {}) {
   return detail::kernelize_layers(detail::layers_of(model), options);
 }
 
-// Every layer back to call-time dispatch, and with an empty mapping to its own forward. Kernels give back what they made
-// of the weights.
+// Every layer back to call-time dispatch, and with an empty mapping to its own forward. Kernels give back what
+// they made of the weights.
 template <class Model>
 void unkernelize(Model& model) {
   detail::unkernelize_layers(detail::layers_of(model));
@@ -88,8 +89,8 @@ namespace detail {
 LAYERHUB_API void rebind_layers(const std::vector<LayerRef>& layers);
 }
 
-// After a weight's pointer or shape or an attribute changed: every binding of the layer is made anew, kernelized ones at
-// once, the others at the next call. Throws Error as kernelize does.
+// After a weight's pointer or shape or an attribute changed: every binding of the layer is made anew, kernelized
+// ones at once, the others at the next call. Throws Error as kernelize does.
 template <class Model>
 void rebind(Model& model) {
   detail::rebind_layers(detail::layers_of(model));

@@ -94,7 +94,8 @@ class use_kernel_forward_from_hub {
   void operator()(Arguments&&... arguments) const {
     const Derived& self = static_cast<const Derived&>(*this);
     using Found = detail::SignatureOf<decltype(&Derived::forward)>;
-    static_assert(Found::callable_on_const, "forward is not const; a marked layer's forward keeps its state in its arguments");
+    static_assert(Found::callable_on_const,
+                  "forward is not const; a marked layer's forward keeps its state in its arguments");
     if (!Found::type::call(layer_ref(), arguments...)) {
       self.forward(std::forward<Arguments>(arguments)...);
     }
@@ -150,8 +151,9 @@ class ReplacedForward {
   mutable detail::LayerSlot slot_;
 };
 
-// Wraps a layer of a library that is not yours: `silu(x, y)` runs the mapped kernel or layer.forward(x, y). The layer is
-// borrowed and must outlive the wrapper. `members` lends its weights and attributes, under the names that kernels use.
+// Wraps a layer of a library that is not yours: `silu(x, y)` runs the mapped kernel or layer.forward(x, y). The
+// layer is borrowed and must outlive the wrapper. `members` lends its weights and attributes, under the names that
+// kernels use.
 //
 // Calls that other people's code makes to the layer itself do not pass through the wrapper and are not replaced. And as
 // on the Hub: a mark by the layer's maintainer is better. The maintainer knows what the layer promises and keeps the

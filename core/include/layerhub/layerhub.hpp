@@ -2,13 +2,13 @@
 // All of the API, in the order in which to read it.
 #pragma once
 
-#include <layerhub/error.hpp>
-#include <layerhub/tensor.hpp>
 #include <layerhub/device.hpp>
-#include <layerhub/members.hpp>
-#include <layerhub/layer.hpp>
-#include <layerhub/mapping.hpp>
-#include <layerhub/kernelize.hpp>
+#include <layerhub/error.hpp>
 #include <layerhub/explain.hpp>
 #include <layerhub/kernel_function.hpp>
+#include <layerhub/kernelize.hpp>
+#include <layerhub/layer.hpp>
+#include <layerhub/mapping.hpp>
+#include <layerhub/members.hpp>
 #include <layerhub/parallel.hpp>
+#include <layerhub/tensor.hpp>

@@ -28,8 +28,8 @@ namespace dispatch {
 struct MappingValue;
 }
 
-// What a layer is used for. Flags: inference | capture. `fallback` is for registration alone: the repository serves every
-// mode that has none of its own.
+// What a layer is used for. Flags: inference | capture. `fallback` is for registration alone: the repository
+// serves every mode that has none of its own.
 enum class Mode : std::uint32_t { inference = 1, training = 2, capture = 4, fallback = 8 };
 constexpr Mode operator|(Mode a, Mode b) noexcept {
   return static_cast<Mode>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));
@@ -37,14 +37,14 @@ constexpr Mode operator|(Mode a, Mode b) noexcept {
 constexpr bool has(Mode mode, Mode flag) noexcept {
   return (static_cast<std::uint32_t>(mode) & static_cast<std::uint32_t>(flag)) != 0;
 }
-LAYERHUB_API std::string to_string(Mode mode);    // "inference|capture"
+LAYERHUB_API std::string to_string(Mode mode);  // "inference|capture"
 
 // A layer of a repository, found in the plugin directories. Exactly one of revision and version is given; version n is
 // the branch "v<n>".
 struct LayerRepository {
-  std::string repo_id{};       // "org/name"
-  std::string layer_name{};    // the layer's name in the repository
-  std::string revision{};      // a branch, tag or commit
+  std::string repo_id{};     // "org/name"
+  std::string layer_name{};  // the layer's name in the repository
+  std::string revision{};    // a branch, tag or commit
   std::optional<int> version{};
 };
 
@@ -61,9 +61,9 @@ struct CapabilityInterval {
   std::uint32_t min_capability = 0;
   std::uint32_t max_capability = std::numeric_limits<std::uint32_t>::max();
 };
-struct CudaProperties : CapabilityInterval {};    // only with "cuda"
-struct RocmProperties : CapabilityInterval {};    // only with "rocm"
-struct CpuProperties : CapabilityInterval {};     // only with "cpu"
+struct CudaProperties : CapabilityInterval {};  // only with "cuda"
+struct RocmProperties : CapabilityInterval {};  // only with "rocm"
+struct CpuProperties : CapabilityInterval {};   // only with "cpu"
 
 // A device type in a mapping, for all of its capabilities or for an interval of them.
 struct MappedDevice {
@@ -73,9 +73,9 @@ struct MappedDevice {
   MappedDevice(std::string type, RocmProperties p) : type(std::move(type)), interval(p), interval_of("rocm") {}
   MappedDevice(std::string type, CpuProperties p) : type(std::move(type)), interval(p), interval_of("cpu") {}
 
-  std::string type;           // cpu cuda rocm opencl xpu mps npu tpu neuron
+  std::string type;  // cpu cuda rocm opencl xpu mps npu tpu neuron
   CapabilityInterval interval{};
-  std::string interval_of{};    // the type that the properties were made for; empty: none were given
+  std::string interval_of{};  // the type that the properties were made for; empty: none were given
 };
 
 // One repository for every mode, or one for each of several.
@@ -121,10 +121,10 @@ class LAYERHUB_API Mapping {
 // on. [thread-safe]
 LAYERHUB_API void set_plugin_roots(std::vector<std::string> roots);
 
-// A mapping made from the metadata of every plugin in the roots (none given: set_plugin_roots, LAYERHUB_PATH, the user's
-// and the system's directory). Of several versions of one repository the newest serves. Its entries are automatic: where
-// one can't be used the layer runs its own forward, and explain() says why. `chosen` decides for its layers and devices.
-// A plugin that can't be read is left out, with a warning in the log.
+// A mapping made from the metadata of every plugin in the roots (none given: set_plugin_roots, LAYERHUB_PATH, the
+// user's and the system's directory). Of several versions of one repository the newest serves. Its entries are
+// automatic: where one can't be used the layer runs its own forward, and explain() says why. `chosen` decides for
+// its layers and devices. A plugin that can't be read is left out, with a warning in the log.
 // Throws Error(ambiguous) that names both where two repositories have the same layer for the same device. [thread-safe]
 LAYERHUB_API Mapping automatic_mapping(const std::vector<std::string>& roots = {}, const Mapping& chosen = {});
 
@@ -137,8 +137,9 @@ LAYERHUB_API void register_kernel_mapping(const Mapping& mapping, bool inherit_m
 LAYERHUB_API Mapping current_kernel_mapping();
 
 // A scope: the current mapping (or nothing, with inherit_mapping = false) and the new entries, until the object is
-// destroyed; then exactly what was in force before. Scopes nest and belong to one thread: threads that are started inside
-// see the process-wide mapping; hand them current_kernel_mapping() to carry it over. Not to be moved between threads.
+// destroyed; then exactly what was in force before. Scopes nest and belong to one thread: threads that are started
+// inside see the process-wide mapping; hand them current_kernel_mapping() to carry it over. Not to be moved
+// between threads.
 class LAYERHUB_API use_kernel_mapping {
  public:
   explicit use_kernel_mapping(const Mapping& mapping, bool inherit_mapping = true);

@@ -27,16 +27,17 @@ using AttributeValue = std::variant<bool, std::int64_t, double, std::string>;
 struct Member {
   std::string name;
   bool is_param = false;
-  DLTensor tensor{};          // of a param; shape and strides are copied below, so that the host may pass temporaries
+  DLTensor tensor{};  // of a param; shape and strides are copied below, so that the host may pass temporaries
   std::vector<std::int64_t> shape{}, strides{};
-  std::string format{};       // of a param: "" for a plain dtype, or a block format such as "gguf.q4_1"
-  AttributeValue value{};     // of an attribute
+  std::string format{};    // of a param: "" for a plain dtype, or a block format such as "gguf.q4_1"
+  AttributeValue value{};  // of an attribute
 };
 
 // A weight. With a block format the tensor is uint8 [rows, bytes of one row].
 template <TensorLike T>
 Member param(std::string_view name, const T& tensor, std::string_view format = {}) {
-  Member member{.name = std::string(name), .is_param = true, .tensor = as_dltensor(tensor), .format = std::string(format)};
+  Member member{
+      .name = std::string(name), .is_param = true, .tensor = as_dltensor(tensor), .format = std::string(format)};
   member.shape.assign(member.tensor.shape, member.tensor.shape + member.tensor.ndim);
   if (member.tensor.strides != nullptr) {
     member.strides.assign(member.tensor.strides, member.tensor.strides + member.tensor.ndim);

@@ -83,8 +83,8 @@ class ImageCheck {
   explicit ImageCheck(std::span<const std::byte> bytes) : file_(bytes) {}
 
   std::string run(ElfImage& image) {
-    for (const auto step : {&ImageCheck::header, &ImageCheck::segments, &ImageCheck::dynamic_table,
-                            &ImageCheck::needed, &ImageCheck::symbols}) {
+    for (const auto step : {&ImageCheck::header, &ImageCheck::segments, &ImageCheck::dynamic_table, &ImageCheck::needed,
+                            &ImageCheck::symbols}) {
       if (std::string fact = (this->*step)(); !fact.empty()) {
         return fact;
       }
@@ -107,7 +107,8 @@ class ImageCheck {
       return "it is not a 64-bit little-endian library";
     }
     if (header->e_machine != this_machine) {
-      return fmt::format("it is for another processor (ELF machine {}, this one is {})", header->e_machine, this_machine);
+      return fmt::format("it is for another processor (ELF machine {}, this one is {})", header->e_machine,
+                         this_machine);
     }
     if (header->e_type != ET_DYN) {
       return "it is an ELF file but no shared library";
@@ -126,7 +127,8 @@ class ImageCheck {
         return fmt::format("its program headers lie beyond its end, at {} bytes", file_.size());
       }
       const Elf64_Phdr segment = *file_.at<Elf64_Phdr>(at);
-      if ((segment.p_type == PT_LOAD || segment.p_type == PT_DYNAMIC) && !file_.contains(segment.p_offset, segment.p_filesz)) {
+      if ((segment.p_type == PT_LOAD || segment.p_type == PT_DYNAMIC) &&
+          !file_.contains(segment.p_offset, segment.p_filesz)) {
         return fmt::format("it is cut off: a segment of {} bytes at {} lies beyond its end at {}", segment.p_filesz,
                            segment.p_offset, file_.size());
       }
@@ -219,7 +221,7 @@ class ImageCheck {
       last = std::max<std::uint64_t>(last, *bucket);
     }
     if (last < *first) {
-      return *first;    // exports nothing
+      return *first;  // exports nothing
     }
     for (; last < max_symbols; ++last) {
       const auto entry = file_.at_address<std::uint32_t>(chains + (last - *first) * 4);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// nlohmann's parser reports a byte offset and keeps the last of two equal fields. Its callback sees every event with its
-// depth, which is where both limits are kept; it leaves the parser by an exception of our own that never passes this file.
+// nlohmann's parser reports a byte offset and keeps the last of two equal fields. Its callback sees every event
+// with its depth, which is where both limits are kept; it leaves the parser by an exception of our own that never
+// passes this file.
 #include "base/json.hpp"
 
 #include "base/os.hpp"
@@ -42,14 +43,14 @@ class Guard {
 
  private:
   int deepest_;
-  std::vector<std::set<std::string>> fields_;    // of the objects that are open
+  std::vector<std::set<std::string>> fields_;  // of the objects that are open
 };
 
 // "line 3, column 14" of the byte before `offset`, counted from 1 as editors do.
 std::string place(std::string_view text, std::size_t offset) {
   const std::string_view before = text.substr(0, std::min(offset > 0 ? offset - 1 : 0, text.size()));
   const auto line = std::count(before.begin(), before.end(), '\n') + 1;
-  const std::size_t start = before.rfind('\n') + 1;    // npos + 1 is 0: the first line
+  const std::size_t start = before.rfind('\n') + 1;  // npos + 1 is 0: the first line
   return fmt::format("line {}, column {}", line, before.size() - start + 1);
 }
 
@@ -77,7 +78,7 @@ Result<Json> parse_json(std::string_view text, std::string_view name, JsonLimits
     });
   } catch (const nlohmann::json::parse_error& error) {
     return refuse(name, fmt::format("not JSON at {}: {}", place(text, error.byte), syntax_fact(error)));
-  } catch (const nlohmann::json::exception& error) {    // a number out of range
+  } catch (const nlohmann::json::exception& error) {  // a number out of range
     return refuse(name, printable(error.what(), 200));
   } catch (const Refused& refused) {
     return refuse(name, refused.fact);
@@ -89,8 +90,6 @@ Result<Json> read_json_file(const boost::filesystem::path& file, JsonLimits limi
   return parse_json(text, file.string(), limits);
 }
 
-std::string write_json(const Json& value) {
-  return value.dump(2, ' ', false, Json::error_handler_t::replace);
-}
+std::string write_json(const Json& value) { return value.dump(2, ' ', false, Json::error_handler_t::replace); }
 
 }  // namespace layerhub

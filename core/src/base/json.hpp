@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // JSON in and out, with limits. What is read here (metadata.json, lock files) comes from strangers: the size is bounded
 // before parsing, the depth while parsing, and an object that names one field twice is refused, since two readers would
-// take different values of it. Errors name the file, the line and the column. nlohmann's full header is included only by
-// the sources that look inside a value.
+// take different values of it. Errors name the file, the line and the column. nlohmann's full header is included
+// only by the sources that look inside a value.
 #pragma once
 
 #include "base/result.hpp"

@@ -15,17 +15,17 @@
 
 namespace layerhub {
 
-enum class LogLevel : std::int32_t { off = 0, error, warn, info, debug };    // 1 to 4 as in lh_host.log
+enum class LogLevel : std::int32_t { off = 0, error, warn, info, debug };  // 1 to 4 as in lh_host.log
 
 std::string_view to_string(LogLevel level) noexcept;
 std::optional<LogLevel> parse_log_level(std::string_view text) noexcept;
 
 LogLevel log_level() noexcept;
-void set_log_level(LogLevel level) noexcept;    // wins over LAYERHUB_LOG
+void set_log_level(LogLevel level) noexcept;  // wins over LAYERHUB_LOG
 inline bool log_enabled(LogLevel level) noexcept { return level <= log_level(); }
 
 using LogSink = std::function<void(LogLevel, std::string_view message)>;
-void set_log_sink(LogSink sink);    // an empty one brings standard error back
+void set_log_sink(LogSink sink);  // an empty one brings standard error back
 
 // Hands one message to the sink if the level is enabled. What the sink throws is dropped: no caller expects a log
 // line to fail.

@@ -5,8 +5,8 @@
 
 #include "base/reason.hpp"
 
-#include <boost/filesystem/operations.hpp>
 #include <fmt/format.h>
+#include <boost/filesystem/operations.hpp>
 
 #include <atomic>
 #include <cerrno>
@@ -90,7 +90,8 @@ Result<std::string> read_all(int descriptor, std::string_view name, std::size_t 
   std::string text(std::min(expected, limit) + 1, '\0');
   std::size_t have = 0;
   for (;;) {
-    const ssize_t got = retried([&] { return system_calls().read(descriptor, text.data() + have, text.size() - have); });
+    const ssize_t got =
+        retried([&] { return system_calls().read(descriptor, text.data() + have, text.size() - have); });
     if (got < 0) return refuse_errno("read", name, errno);
     if (got == 0) break;
     have += static_cast<std::size_t>(got);

@@ -25,9 +25,9 @@ namespace layerhub {
 
 // Which bytes a name stands for. Two equal identities mean: the same file, not rewritten in between.
 struct FileIdentity {
-  std::uint64_t size = 0;        // bytes
-  std::int64_t mtime_ns = 0;     // since 1970
-  std::int64_t ctime_ns = 0;     // catches a rewrite that sets mtime back
+  std::uint64_t size = 0;     // bytes
+  std::int64_t mtime_ns = 0;  // since 1970
+  std::int64_t ctime_ns = 0;  // catches a rewrite that sets mtime back
   std::uint64_t inode = 0;
   std::uint64_t device = 0;
   bool operator==(const FileIdentity&) const = default;
@@ -57,7 +57,7 @@ Result<boost::filesystem::path> executable_folder();
 
 // The calls behind this file. Tests copy system_calls(), change one member and install the copy.
 struct SystemCalls {
-  int (*open_to_read)(const char* path);                         // a descriptor, or -1 and errno
+  int (*open_to_read)(const char* path);  // a descriptor, or -1 and errno
   ssize_t (*read)(int descriptor, void* to, std::size_t bytes);
   int (*identify)(int descriptor, struct stat* out);
   int (*identify_path)(const char* path, struct stat* out);
@@ -66,6 +66,6 @@ struct SystemCalls {
   bool (*privileged)();
 };
 const SystemCalls& system_calls();
-void replace_system_calls(const SystemCalls* calls);    // borrowed until replaced; nullptr brings the real ones back
+void replace_system_calls(const SystemCalls* calls);  // borrowed until replaced; nullptr brings the real ones back
 
 }  // namespace layerhub

@@ -24,7 +24,7 @@ std::string_view to_string(ErrorCode code) noexcept {
     case ErrorCode::kernel_failed: return "kernel_failed";
     case ErrorCode::io_error: return "io_error";
   }
-  return "unknown";    // a number cast to the enumeration
+  return "unknown";  // a number cast to the enumeration
 }
 
 Reason make_reason(ErrorCode code, std::string_view rule, std::string text, std::vector<Fact> facts) {

@@ -19,7 +19,7 @@ inline void pause() noexcept {
 
 constexpr auto spin_time = std::chrono::milliseconds(2);
 constexpr int polls_between_clocks = 256;
-constexpr std::uint32_t closed = 0xffffffff;    // an index that no run reaches
+constexpr std::uint32_t closed = 0xffffffff;  // an index that no run reaches
 
 void run_serially(std::uint32_t n_tasks, ThreadPool::Task task, void* user) {
   for (std::uint32_t index = 0; index < n_tasks; ++index) {

@@ -2,9 +2,10 @@
 // Fork and join of a few threads, in well under a microsecond while they are awake.
 //
 // A run publishes one ticket: a generation and the index of the next task. Every taker, the caller first of all, claims
-// an index by compare-and-swap; a worker that comes late claims nothing and nobody waits for it, only for claimed tasks.
-// That bounds the tails on a machine with other work: a pool that hands each worker its share waits for the slowest to
-// be scheduled. After its last task a worker spins for some 2 ms, longer than a layer takes, and then sleeps on a futex.
+// an index by compare-and-swap; a worker that comes late claims nothing and nobody waits for it, only for claimed
+// tasks. That bounds the tails on a machine with other work: a pool that hands each worker its share waits for the
+// slowest to be scheduled. After its last task a worker spins for some 2 ms, longer than a layer takes, and then
+// sleeps on a futex.
 #pragma once
 
 #include <atomic>
@@ -29,8 +30,8 @@ class ThreadPool {
   // Waits for a run in flight. [thread-safe]
   void resize(std::uint32_t width);
 
-  // Runs task(user, index, worker) for each index < n_tasks, worker < width(). Serial in the caller, as worker 0, inside
-  // a task and while another thread has the pool. [thread-safe]
+  // Runs task(user, index, worker) for each index < n_tasks, worker < width(). Serial in the caller, as worker 0,
+  // inside a task and while another thread has the pool. [thread-safe]
   void run(std::uint32_t n_tasks, Task task, void* user);
 
  private:
@@ -40,12 +41,12 @@ class ThreadPool {
   void take_tasks(std::uint32_t generation, std::uint32_t worker);
   std::uint32_t wait_for_other_than(std::uint32_t generation);
 
-  std::mutex owner_;    // held by the one run that has the pool
+  std::mutex owner_;  // held by the one run that has the pool
   std::atomic<std::uint32_t> width_;
   std::vector<std::thread> workers_;
 
-  alignas(64) std::atomic<std::uint64_t> ticket_{0};    // generation << 32 | next index
-  alignas(64) std::atomic<std::uint32_t> generation_{0};    // what sleepers wait on; changes after the ticket
+  alignas(64) std::atomic<std::uint64_t> ticket_{0};      // generation << 32 | next index
+  alignas(64) std::atomic<std::uint32_t> generation_{0};  // what sleepers wait on; changes after the ticket
   std::atomic<std::uint32_t> asleep_{0};
   std::atomic<bool> stopping_{false};
   alignas(64) std::atomic<std::uint32_t> done_{0};

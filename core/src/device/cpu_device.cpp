@@ -107,7 +107,8 @@ void lower(hub::SystemFacts& facts) {
   const auto level = static_cast<std::uint32_t>((*wanted)[0] - '0');
   if (level < facts.cpu_capability) {
     facts.cpu_capability = level;
-    std::erase_if(facts.cpu_features, [&](const std::string& feature) { return level < 3 || feature.starts_with("avx512"); });
+    std::erase_if(facts.cpu_features,
+                  [&](const std::string& feature) { return level < 3 || feature.starts_with("avx512"); });
   }
 }
 
@@ -127,8 +128,9 @@ const hub::SystemFacts& system_facts() {
 
 DeviceInfo device_info(Device device) {
   if (device.type != kDLCPU || device.ordinal != 0) {
-    throw Error(make_reason(ErrorCode::unsupported, "device",
-                            fmt::format("device {}: no runtime for it is here; install its device plugin", to_string(device))));
+    throw Error(
+        make_reason(ErrorCode::unsupported, "device",
+                    fmt::format("device {}: no runtime for it is here; install its device plugin", to_string(device))));
   }
   const hub::SystemFacts& facts = device::system_facts();
   return {device, facts.cpu_capability, facts.cpu_name, fmt::format("{}", fmt::join(facts.cpu_features, ","))};

@@ -16,9 +16,9 @@ namespace device {
 namespace {
 
 constexpr std::array types{
-    DeviceType{"cpu", kDLCPU, true},     DeviceType{"cuda", kDLCUDA, true},  DeviceType{"rocm", kDLROCM, true},
+    DeviceType{"cpu", kDLCPU, true},       DeviceType{"cuda", kDLCUDA, true},   DeviceType{"rocm", kDLROCM, true},
     DeviceType{"opencl", kDLOpenCL, true}, DeviceType{"xpu", kDLExtDev, false}, DeviceType{"mps", kDLMetal, true},
-    DeviceType{"npu", kDLExtDev, false}, DeviceType{"tpu", kDLExtDev, false}, DeviceType{"neuron", kDLExtDev, false}};
+    DeviceType{"npu", kDLExtDev, false},   DeviceType{"tpu", kDLExtDev, false}, DeviceType{"neuron", kDLExtDev, false}};
 
 }  // namespace
 
@@ -30,7 +30,8 @@ const DeviceType* find_device_type(std::string_view name) {
 }
 
 const DeviceType* find_device_type(DLDeviceType code) {
-  const auto found = std::find_if(types.begin(), types.end(), [&](const DeviceType& t) { return t.has_code && t.code == fold(code); });
+  const auto found =
+      std::find_if(types.begin(), types.end(), [&](const DeviceType& t) { return t.has_code && t.code == fold(code); });
   return found == types.end() ? nullptr : &*found;
 }
 
@@ -60,7 +61,8 @@ Device Device::of(DLDevice device) noexcept {
 
 std::string to_string(Device device) {
   const device::DeviceType* type = device::find_device_type(device.type);
-  const std::string name = type != nullptr ? std::string(type->name) : fmt::format("device type {}", static_cast<int>(device.type));
+  const std::string name =
+      type != nullptr ? std::string(type->name) : fmt::format("device type {}", static_cast<int>(device.type));
   return device.type == kDLCPU ? name : fmt::format("{}:{}", name, device.ordinal);
 }
 
@@ -75,9 +77,10 @@ Device parse_device(std::string_view text) {
     valid = read.ec == std::errc() && read.ptr == end && device.ordinal >= 0;
   }
   if (!valid) {
-    throw Error(make_reason(ErrorCode::invalid_argument, "device",
-                            fmt::format("device `{}`: it is not known; name one of {}, with :ordinal where there are several",
-                                        printable(text), device::known_device_types())));
+    throw Error(
+        make_reason(ErrorCode::invalid_argument, "device",
+                    fmt::format("device `{}`: it is not known; name one of {}, with :ordinal where there are several",
+                                printable(text), device::known_device_types())));
   }
   device.type = type->code;
   return device;

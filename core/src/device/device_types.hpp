@@ -13,16 +13,16 @@ namespace layerhub::device {
 
 struct DeviceType {
   std::string_view name;
-  DLDeviceType code;     // of the tensors that live there; memory kinds fold into it, see fold()
-  bool has_code;         // DLPack 0.6 has no code for it: mappings may name it, no tensor can reach it
+  DLDeviceType code;  // of the tensors that live there; memory kinds fold into it, see fold()
+  bool has_code;      // DLPack 0.6 has no code for it: mappings may name it, no tensor can reach it
 };
 
 std::span<const DeviceType> device_types();
 
-const DeviceType* find_device_type(std::string_view name);    // nullptr: unknown
+const DeviceType* find_device_type(std::string_view name);  // nullptr: unknown
 const DeviceType* find_device_type(DLDeviceType code);
 
-std::string known_device_types();    // "cpu, cuda, rocm, ...", for messages
+std::string known_device_types();  // "cpu, cuda, rocm, ...", for messages
 
 // Pinned host memory computes on the cpu, managed memory on the device that manages it.
 DLDeviceType fold(DLDeviceType code) noexcept;

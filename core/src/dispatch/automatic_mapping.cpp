@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A mapping made from the metadata of every plugin that is there.
 //
-// Of one repository the newest version counts. A layer's interval on a device reaches from the lowest capability that one
-// of its kernels asks for to the highest; intervals of two repositories that meet are ambiguous, unless the host's own
-// entry for that layer and device decides.
+// Of one repository the newest version counts. A layer's interval on a device reaches from the lowest capability
+// that one of its kernels asks for to the highest; intervals of two repositories that meet are ambiguous, unless
+// the host's own entry for that layer and device decides.
 #include "base/log.hpp"
 #include "base/reason.hpp"
 #include "device/cpu_device.hpp"
@@ -49,7 +49,8 @@ void add_claims(const hub::Found& plugin, Claims& claims) {
       }
       const std::uint32_t highest = kernel.max_capability == 0 ? unbounded : kernel.max_capability;
       std::vector<Claim>& all = claims[{kernel.layer, kernel.device}];
-      const auto own = std::find_if(all.begin(), all.end(), [&](const Claim& c) { return c.repo_id == plugin.repo_id; });
+      const auto own =
+          std::find_if(all.begin(), all.end(), [&](const Claim& c) { return c.repo_id == plugin.repo_id; });
       if (own == all.end()) {
         all.push_back({plugin.repo_id, plugin.revision, {kernel.min_capability, highest}});
       } else {
@@ -64,10 +65,13 @@ void check_unambiguous(const std::string& layer, const std::string& device, cons
   for (std::size_t i = 0; i < claims.size(); ++i) {
     for (std::size_t j = i + 1; j < claims.size(); ++j) {
       const Claim &a = claims[i], &b = claims[j];
-      if (a.interval.min_capability <= b.interval.max_capability && b.interval.min_capability <= a.interval.max_capability) {
-        throw Error(make_reason(ErrorCode::ambiguous, "automatic_mapping",
-                                fmt::format("layer `{}` on {}: both {}@{} and {}@{} have it; remove one, or choose one by an entry of "
-                                            "your own", layer, device, a.repo_id, a.revision, b.repo_id, b.revision)));
+      if (a.interval.min_capability <= b.interval.max_capability &&
+          b.interval.min_capability <= a.interval.max_capability) {
+        throw Error(make_reason(
+            ErrorCode::ambiguous, "automatic_mapping",
+            fmt::format("layer `{}` on {}: both {}@{} and {}@{} have it; remove one, or choose one by an entry of "
+                        "your own",
+                        layer, device, a.repo_id, a.revision, b.repo_id, b.revision)));
       }
     }
   }
@@ -109,7 +113,8 @@ void set_plugin_roots(std::vector<std::string> roots) {
 }
 
 Mapping automatic_mapping(const std::vector<std::string>& given, const Mapping& chosen) {
-  const auto roots = std::make_shared<const std::vector<std::string>>(given.empty() ? dispatch::explicit_roots() : given);
+  const auto roots =
+      std::make_shared<const std::vector<std::string>>(given.empty() ? dispatch::explicit_roots() : given);
   const std::vector<hub::Root> searched = hub::plugin_roots(*roots);
   const std::vector<hub::Found> found = hub::Resolver(searched, device::system_facts()).scan();
   auto value = std::make_shared<dispatch::MappingValue>();

@@ -59,14 +59,17 @@ Result<void> check_block_format(const detail::LayerType& layer, const Member& we
   const sdk::BlockFormat* format = sdk::find_block_format(weight.format);
   const DLTensor& x = weight.tensor;
   if (format == nullptr) {
-    return make_reason(ErrorCode::unsupported, "constraint",
-                       fmt::format("layer `{}`: its weight `{}` has the block format {}, which this layerhub does not know",
-                                   layer.name, weight.name, printable(weight.format)));
+    return make_reason(
+        ErrorCode::unsupported, "constraint",
+        fmt::format("layer `{}`: its weight `{}` has the block format {}, which this layerhub does not know",
+                    layer.name, weight.name, printable(weight.format)));
   }
-  if (x.dtype.code != kDLUInt || x.dtype.bits != 8 || weight.shape.empty() || weight.shape.back() % format->bytes != 0) {
-    return make_reason(ErrorCode::signature_mismatch, "signature",
-                       fmt::format("layer `{}`: its weight `{}` is said to be {} but is not uint8 in rows of whole blocks of {} bytes",
-                                   layer.name, weight.name, weight.format, format->bytes));
+  if (x.dtype.code != kDLUInt || x.dtype.bits != 8 || weight.shape.empty() ||
+      weight.shape.back() % format->bytes != 0) {
+    return make_reason(
+        ErrorCode::signature_mismatch, "signature",
+        fmt::format("layer `{}`: its weight `{}` is said to be {} but is not uint8 in rows of whole blocks of {} bytes",
+                    layer.name, weight.name, weight.format, format->bytes));
   }
   return success();
 }
@@ -83,7 +86,7 @@ lh_attr attribute_of(const lh_attr& fallback, const Member* member) {
     case LH_ATTR_INT: attribute.value.i = std::get<std::int64_t>(value); break;
     case LH_ATTR_FLOAT:
       attribute.value.f = std::holds_alternative<double>(value) ? std::get<double>(value)
-                                                                 : static_cast<double>(std::get<std::int64_t>(value));
+                                                                : static_cast<double>(std::get<std::int64_t>(value));
       break;
     default: {
       const std::string& text = std::get<std::string>(value);
@@ -134,9 +137,11 @@ class BindingMaker {
       member.tensor.shape = member.shape.data();
       member.tensor.strides = member.strides.data();
       if (member.is_param && Device::of(member.tensor.device) != device_.device) {
-        return make_reason(ErrorCode::unsupported, "constraint",
-                           fmt::format("layer `{}`: its weight `{}` is on {}, the kernel runs on {}; move it there before binding",
-                                       layer_.name, member.name, to_string(Device::of(member.tensor.device)), to_string(device_.device)));
+        return make_reason(
+            ErrorCode::unsupported, "constraint",
+            fmt::format("layer `{}`: its weight `{}` is on {}, the kernel runs on {}; move it there before binding",
+                        layer_.name, member.name, to_string(Device::of(member.tensor.device)),
+                        to_string(device_.device)));
       }
     }
     for (const hub::Argument& argument : kernel().arguments) {
@@ -224,12 +229,15 @@ class BindingMaker {
       return success();
     }
     const std::string said = printable({text.data(), std::min<std::size_t>(error.length, text.size())}, text.size());
-    const std::string name = fmt::format("layer `{}`: kernel `{}` of {}", layer_.name, kernel().implementation, binding_->plugin->path().string());
+    const std::string name = fmt::format("layer `{}`: kernel `{}` of {}", layer_.name, kernel().implementation,
+                                         binding_->plugin->path().string());
     if (status == LH_DECLINED) {
-      return make_reason(ErrorCode::unsupported, "create", fmt::format("{} declines these weights and attributes{}{}", name,
-                                                                       said.empty() ? "" : ": ", said));
+      return make_reason(
+          ErrorCode::unsupported, "create",
+          fmt::format("{} declines these weights and attributes{}{}", name, said.empty() ? "" : ": ", said));
     }
-    return make_reason(ErrorCode::kernel_failed, "create", fmt::format("{} failed to make its instance (status {}): {}", name, status, said));
+    return make_reason(ErrorCode::kernel_failed, "create",
+                       fmt::format("{} failed to make its instance (status {}): {}", name, status, said));
   }
 
   const detail::LayerType& layer_;

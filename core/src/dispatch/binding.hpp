@@ -21,28 +21,28 @@
 namespace layerhub::dispatch {
 
 struct Binding : detail::BoundCall {
-  std::shared_ptr<const plugin::Plugin> plugin;    // keeps the library open
-  const plugin::Kernel* kernel = nullptr;          // of that plugin
-  Device on;    // device, as hosts name it
+  std::shared_ptr<const plugin::Plugin> plugin;  // keeps the library open
+  const plugin::Kernel* kernel = nullptr;        // of that plugin
+  Device on;                                     // device, as hosts name it
   Mode mode = Mode::inference;
 
-  std::vector<Member> members;           // copies of what the layer lent; their tensors point into these copies
-  std::vector<ParamView> params;         // in the kernel's order, into members
-  std::vector<const DLTensor*> fixed;    // behind fixed_in
+  std::vector<Member> members;         // copies of what the layer lent; their tensors point into these copies
+  std::vector<ParamView> params;       // in the kernel's order, into members
+  std::vector<const DLTensor*> fixed;  // behind fixed_in
   ConstraintProgram constraints;
   LayoutCache::Arguments layout_arguments;
   mutable LayoutCache layouts;
 
   // Counted by calls in flight, read by explain().
   mutable std::atomic<std::uint64_t> declined{0}, refused{0};
-  mutable std::atomic<std::uint32_t> last_refused{0};    // 1 + the constraint's number; 0: none yet
+  mutable std::atomic<std::uint32_t> last_refused{0};  // 1 + the constraint's number; 0: none yet
 
   Binding() = default;
   Binding(const Binding&) = delete;
   Binding& operator=(const Binding&) = delete;
   ~Binding();
 
-  std::string kernel_name() const;    // "vector", as the plugin calls it
+  std::string kernel_name() const;  // "vector", as the plugin calls it
 };
 
 // What a host layer needs of a kernel and the other way round: count and kinds of arguments, members with their kinds.

@@ -36,8 +36,9 @@ class ConstraintCompiler {
     }
     check_params();
     if (!refusal_.empty()) {
-      return make_reason(ErrorCode::unsupported, "constraint",
-                         fmt::format("kernel `{}`: {}; its own forward can serve this layer", kernel_.implementation, refusal_));
+      return make_reason(
+          ErrorCode::unsupported, "constraint",
+          fmt::format("kernel `{}`: {}; its own forward can serve this layer", kernel_.implementation, refusal_));
     }
     return std::move(program_);
   }
@@ -104,7 +105,9 @@ class ConstraintCompiler {
 
   const std::string& name_of(std::uint32_t argument) const { return kernel_.arguments[argument].name; }
   Program::Tensor& record(int tensor) { return program_.tensors_[static_cast<std::size_t>(tensor)]; }
-  std::string& failure_of(int tensor, std::uint32_t which) { return program_.failures_[record(tensor).first_failure + which]; }
+  std::string& failure_of(int tensor, std::uint32_t which) {
+    return program_.failures_[record(tensor).first_failure + which];
+  }
 
   void compile(const lh_constraint& c) {
     const Place arg = places_[c.arg], other = places_[c.other];
@@ -112,7 +115,7 @@ class ConstraintCompiler {
       return compile_param(c, arg.param, other);
     }
     if (arg.tensor == absent) {
-      return;    // an optional input that this host does not pass, or a saved tensor
+      return;  // an optional input that this host does not pass, or a saved tensor
     }
     switch (c.kind) {
       case LH_C_DTYPE_IN: return narrow_dtypes(arg.tensor, c);
@@ -121,12 +124,14 @@ class ConstraintCompiler {
       case LH_C_LAST_DIM_DENSE:
         if (record(arg.tensor).layout == Program::Layout::dense) {
           record(arg.tensor).layout = Program::Layout::last_dim_dense;
-          failure_of(arg.tensor, Program::fails_layout) = fmt::format("`{}` is not dense in its last dimension, or has a negative stride", name_of(c.arg));
+          failure_of(arg.tensor, Program::fails_layout) =
+              fmt::format("`{}` is not dense in its last dimension, or has a negative stride", name_of(c.arg));
         }
         return;
       case LH_C_ALIGNED:
         record(arg.tensor).alignment_mask |= static_cast<std::uint64_t>(c.a) - 1;
-        failure_of(arg.tensor, Program::fails_alignment) = fmt::format("`{}` is not aligned to {} bytes", name_of(c.arg), c.a);
+        failure_of(arg.tensor, Program::fails_alignment) =
+            fmt::format("`{}` is not aligned to {} bytes", name_of(c.arg), c.a);
         return;
       case LH_C_MAY_ALIAS:
         if (other.tensor != absent) {
@@ -158,7 +163,8 @@ class ConstraintCompiler {
       return;
     }
     switch (c.kind) {
-      case LH_C_SAME_SHAPE: return relate(Program::Op::same_shape, tensor, other.tensor, Program::no_dim, 0, 0, 0, text);
+      case LH_C_SAME_SHAPE:
+        return relate(Program::Op::same_shape, tensor, other.tensor, Program::no_dim, 0, 0, 0, text);
       case LH_C_SAME_SHAPE_EXCEPT: return relate(Program::Op::same_shape, tensor, other.tensor, c.dim, 0, 0, 0, text);
       case LH_C_SAME_DTYPE: return relate(Program::Op::same_dtype, tensor, other.tensor, 0, 0, 0, 0, text);
       default: return relate(Program::Op::ratio, tensor, other.tensor, c.dim, c.other_dim, c.a, c.b, text);
@@ -173,13 +179,14 @@ class ConstraintCompiler {
       case LH_C_SAME_DTYPE: return fmt::format("`{}` and `{}` differ in dtype", a, b);
       default:
         return c.a == c.b ? fmt::format("{} of `{}` is not {} of `{}`", dim_name(c.dim), a, dim_name(c.other_dim), b)
-                          : fmt::format("{} of `{}` is not {}/{} of {} of `{}`", dim_name(c.dim), a, c.a, c.b, dim_name(c.other_dim), b);
+                          : fmt::format("{} of `{}` is not {}/{} of {} of `{}`", dim_name(c.dim), a, c.a, c.b,
+                                        dim_name(c.other_dim), b);
     }
   }
 
   // The weight's side is a number from here on: shape[dim] * b == weight * a.
-  void relate_to_weight(const lh_constraint& c, int tensor, std::int32_t dim, const ParamView& weight, std::int32_t weight_dim,
-                        std::int64_t a, std::int64_t b, const std::string& text) {
+  void relate_to_weight(const lh_constraint& c, int tensor, std::int32_t dim, const ParamView& weight,
+                        std::int32_t weight_dim, std::int64_t a, std::int64_t b, const std::string& text) {
     if (c.kind == LH_C_SAME_DTYPE) {
       lh_constraint only{};
       only.n_dtypes = 1;
@@ -220,7 +227,8 @@ class ConstraintCompiler {
     switch (c.kind) {
       case LH_C_DTYPE_IN:
         if (weight.format.empty() && std::none_of(c.dtypes, c.dtypes + c.n_dtypes, [&](DLDataType d) {
-              return dtype_bits(d) == dtype_bits(weight.tensor->dtype); })) {
+              return dtype_bits(d) == dtype_bits(weight.tensor->dtype);
+            })) {
           refuse(fmt::format("param `{}` is {}, which it does not take", name, dtype_name(weight.tensor->dtype)));
         }
         return;
@@ -228,10 +236,12 @@ class ConstraintCompiler {
         if (rank < c.a || rank > c.b) refuse(fmt::format("param `{}` has rank {}", name, rank));
         return;
       case LH_C_DIM_RANGE:
-        if (size < c.a || size > c.b) refuse(fmt::format("{} of param `{}` is {}, not in [{}, {}]", dim_name(c.dim), name, size, c.a, c.b));
+        if (size < c.a || size > c.b)
+          refuse(fmt::format("{} of param `{}` is {}, not in [{}, {}]", dim_name(c.dim), name, size, c.a, c.b));
         return;
       case LH_C_DIM_MULTIPLE:
-        if (size < 0 || size % c.a != 0) refuse(fmt::format("{} of param `{}` is {}, not a multiple of {}", dim_name(c.dim), name, size, c.a));
+        if (size < 0 || size % c.a != 0)
+          refuse(fmt::format("{} of param `{}` is {}, not a multiple of {}", dim_name(c.dim), name, size, c.a));
         return;
       case LH_C_ALIGNED: param_alignment_[param] = c.a; return;
       case LH_C_STRIDED_OK:
@@ -241,8 +251,9 @@ class ConstraintCompiler {
     }
     if (other.param != absent) {
       relate_weights(c, weight, params_[static_cast<std::size_t>(other.param)]);
-    } else if (other.tensor != absent) {    // the same relation, seen from the tensor: other : arg = b : a
-      relate_to_weight(c, other.tensor, c.kind == LH_C_DIM_RATIO ? c.other_dim : c.dim, weight, c.dim, c.b, c.a, pair_text(c));
+    } else if (other.tensor != absent) {  // the same relation, seen from the tensor: other : arg = b : a
+      relate_to_weight(c, other.tensor, c.kind == LH_C_DIM_RATIO ? c.other_dim : c.dim, weight, c.dim, c.b, c.a,
+                       pair_text(c));
     }
   }
 
@@ -256,10 +267,12 @@ class ConstraintCompiler {
     } else if (c.kind == LH_C_DIM_RATIO) {
       const std::int32_t i = position(c.dim, static_cast<std::int32_t>(a.shape.size()));
       const std::int32_t j = position(c.other_dim, static_cast<std::int32_t>(b.shape.size()));
-      holds = i >= 0 && j >= 0 && a.shape[static_cast<std::size_t>(i)] * c.b == b.shape[static_cast<std::size_t>(j)] * c.a;
+      holds =
+          i >= 0 && j >= 0 && a.shape[static_cast<std::size_t>(i)] * c.b == b.shape[static_cast<std::size_t>(j)] * c.a;
     } else {
       std::vector<std::int64_t> shape_a = a.shape, shape_b = b.shape;
-      const std::int32_t at = c.kind == LH_C_SAME_SHAPE ? -1 : position(c.dim, static_cast<std::int32_t>(shape_a.size()));
+      const std::int32_t at =
+          c.kind == LH_C_SAME_SHAPE ? -1 : position(c.dim, static_cast<std::int32_t>(shape_a.size()));
       if (at >= 0 && shape_a.size() == shape_b.size()) {
         shape_b[static_cast<std::size_t>(at)] = shape_a[static_cast<std::size_t>(at)];
       }
@@ -282,9 +295,11 @@ class ConstraintCompiler {
       if (weight.tensor == nullptr) {
         continue;
       }
-      if (!weight.format.empty() && std::find(argument.formats.begin(), argument.formats.end(), weight.format) == argument.formats.end()) {
-        refuse(fmt::format("param `{}` has the format {}, the kernel takes {}", argument.name, printable(weight.format),
-                           argument.formats.empty() ? "plain dtypes" : fmt::format("{}", fmt::join(argument.formats, ", "))));
+      if (!weight.format.empty() &&
+          std::find(argument.formats.begin(), argument.formats.end(), weight.format) == argument.formats.end()) {
+        refuse(fmt::format(
+            "param `{}` has the format {}, the kernel takes {}", argument.name, printable(weight.format),
+            argument.formats.empty() ? "plain dtypes" : fmt::format("{}", fmt::join(argument.formats, ", "))));
       }
       check_param_memory(argument.name, number, *weight.tensor);
     }
@@ -294,14 +309,16 @@ class ConstraintCompiler {
     const auto strided = param_strided_.find(param);
     std::int64_t expected = 1;
     for (std::int32_t d = x.ndim; d-- > 0; expected *= x.shape[d]) {
-      const bool must_be_dense = strided == param_strided_.end() || (strided->second == LH_C_LAST_DIM_DENSE && d == x.ndim - 1);
+      const bool must_be_dense =
+          strided == param_strided_.end() || (strided->second == LH_C_LAST_DIM_DENSE && d == x.ndim - 1);
       if (x.strides[d] < 0 || (must_be_dense && x.shape[d] != 1 && x.strides[d] != expected)) {
         refuse(fmt::format("param `{}` is a strided view, the kernel takes dense ones", name));
         return;
       }
     }
     const auto aligned = param_alignment_.find(param);
-    const auto bytes = static_cast<std::uintptr_t>(std::max(aligned == param_alignment_.end() ? 1 : aligned->second, element_bytes(x.dtype)));
+    const auto bytes = static_cast<std::uintptr_t>(
+        std::max(aligned == param_alignment_.end() ? 1 : aligned->second, element_bytes(x.dtype)));
     if ((reinterpret_cast<std::uintptr_t>(x.data) + x.byte_offset) % bytes != 0) {
       refuse(fmt::format("param `{}` is not aligned to {} bytes", name, bytes));
     }
@@ -331,9 +348,11 @@ class ConstraintCompiler {
     t.max_rank = std::min(t.max_rank, static_cast<std::int32_t>(std::clamp<std::int64_t>(c.b, 0, LH_MAX_RANK)));
   }
 
-  void relate(Program::Op op, int tensor, int other, std::int32_t dim, std::int32_t other_dim, std::int64_t a, std::int64_t b, std::string text) {
+  void relate(Program::Op op, int tensor, int other, std::int32_t dim, std::int32_t other_dim, std::int64_t a,
+              std::int64_t b, std::string text) {
     const std::uint32_t failure = program_.add_failure(std::move(text));
-    program_.relations_.push_back({op, static_cast<std::uint8_t>(tensor), static_cast<std::uint8_t>(other), dim, other_dim, a, b, failure});
+    program_.relations_.push_back(
+        {op, static_cast<std::uint8_t>(tensor), static_cast<std::uint8_t>(other), dim, other_dim, a, b, failure});
   }
 
   void refuse(std::string fact) {

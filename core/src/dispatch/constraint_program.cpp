@@ -48,7 +48,8 @@ std::uint32_t ConstraintProgram::check(const DLTensor* const* in, DLTensor* cons
   return check_aliasing(all.data(), spans.data());
 }
 
-std::uint32_t ConstraintProgram::check_tensor(const Tensor& t, const DLTensor& x, DLDevice device, Span& span) const noexcept {
+std::uint32_t ConstraintProgram::check_tensor(const Tensor& t, const DLTensor& x, DLDevice device,
+                                              Span& span) const noexcept {
   const std::uint32_t dtype = dtype_bits(x.dtype);
   if (t.n_dtypes != 0 && std::find(t.dtypes, t.dtypes + t.n_dtypes, dtype) == t.dtypes + t.n_dtypes) {
     return 1 + t.first_failure + fails_dtype;
@@ -56,7 +57,7 @@ std::uint32_t ConstraintProgram::check_tensor(const Tensor& t, const DLTensor& x
   if (x.ndim < t.min_rank || x.ndim > t.max_rank) {
     return 1 + t.first_failure + fails_rank;
   }
-  std::int64_t elements = 1, last = 0;    // how many there are, and the offset of the last in elements
+  std::int64_t elements = 1, last = 0;  // how many there are, and the offset of the last in elements
   bool strides_fit = true;
   for (std::int32_t d = x.ndim; d-- > 0; elements *= x.shape[d]) {
     const std::int64_t stride = x.strides[d];
@@ -69,12 +70,13 @@ std::uint32_t ConstraintProgram::check_tensor(const Tensor& t, const DLTensor& x
   const std::int64_t bytes = element_bytes(x.dtype);
   const std::uintptr_t begin = first_byte(x);
   if (elements == 0) {
-    return 0;    // of an empty tensor nothing is read, wherever it points
+    return 0;  // of an empty tensor nothing is read, wherever it points
   }
   if (!strides_fit || (t.written && t.layout != Layout::dense && writes_itself(x))) {
     return 1 + t.first_failure + fails_layout;
   }
-  const std::uint64_t mask = t.alignment_mask | ((bytes & (bytes - 1)) == 0 ? static_cast<std::uint64_t>(bytes) - 1 : 0);
+  const std::uint64_t mask =
+      t.alignment_mask | ((bytes & (bytes - 1)) == 0 ? static_cast<std::uint64_t>(bytes) - 1 : 0);
   if ((begin & mask) != 0) {
     return 1 + t.first_failure + fails_alignment;
   }
@@ -89,7 +91,7 @@ bool ConstraintProgram::holds(const Relation& r, const DLTensor* const* all) con
   const DLTensor* x = all[r.tensor];
   const DLTensor* y = all[r.other];
   if (x == nullptr || y == nullptr) {
-    return true;    // a constraint that names an absent optional argument holds
+    return true;  // a constraint that names an absent optional argument holds
   }
   const std::int32_t at = position(r.dim, x->ndim);
   switch (r.op) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A kernel's declared constraints, compiled when a binding is made into the few comparisons that a call needs.
 //
-// Declared, a constraint names arguments and may speak of a weight. Compiled, weights have become numbers, what holds for
-// one tensor (dtype, rank, density, alignment) is one record per tensor, and the rest is a list of relations between two
-// dimensions. What a kernel does not state is closed: dense, aligned to the element, no overlap of what it writes with
-// anything else. Each failure is a number by which describe() finds the declared constraint again; nothing is formatted
-// on the call path.
+// Declared, a constraint names arguments and may speak of a weight. Compiled, weights have become numbers, what
+// holds for one tensor (dtype, rank, density, alignment) is one record per tensor, and the rest is a list of
+// relations between two dimensions. What a kernel does not state is closed: dense, aligned to the element, no
+// overlap of what it writes with anything else. Each failure is a number by which describe() finds the declared
+// constraint again; nothing is formatted on the call path.
 #pragma once
 
 #include "base/result.hpp"
@@ -23,9 +23,9 @@ namespace layerhub::dispatch {
 
 // A weight as constraints see it: the logical shape of a block format, the memory that it takes.
 struct ParamView {
-  const DLTensor* tensor = nullptr;    // nullptr: optional and absent
-  std::string format;                  // "" for a plain dtype
-  std::vector<std::int64_t> shape;     // logical
+  const DLTensor* tensor = nullptr;  // nullptr: optional and absent
+  std::string format;                // "" for a plain dtype
+  std::vector<std::int64_t> shape;   // logical
 };
 
 class ConstraintProgram {
@@ -49,7 +49,7 @@ class ConstraintProgram {
   enum : std::uint32_t { fails_dtype, fails_rank, fails_layout, fails_alignment, fails_device, fails_aliasing };
   enum class Layout : std::uint8_t { dense, last_dim_dense, any };
   struct Tensor {
-    std::uint8_t index = 0;    // into in, or into out where `written`
+    std::uint8_t index = 0;  // into in, or into out where `written`
     bool written = false;
     bool optional = false;
     Layout layout = Layout::dense;
@@ -62,13 +62,13 @@ class ConstraintProgram {
   enum class Op : std::uint8_t { range, multiple, ratio, same_shape, same_dtype };
   struct Relation {
     Op op;
-    std::uint8_t tensor, other;    // into tensors_
-    std::int32_t dim, other_dim;   // of same_shape: dim is left out, no_dim: none is
+    std::uint8_t tensor, other;   // into tensors_
+    std::int32_t dim, other_dim;  // of same_shape: dim is left out, no_dim: none is
     std::int64_t a, b;
     std::uint32_t failure;
   };
   struct Span {
-    std::uintptr_t begin, end;    // bytes; empty: begin == end
+    std::uintptr_t begin, end;  // bytes; empty: begin == end
   };
 
   const DLTensor* tensor_at(const Tensor& t, const DLTensor* const* in, DLTensor* const* out) const noexcept {
@@ -84,8 +84,8 @@ class ConstraintProgram {
 
   std::vector<Tensor> tensors_;
   std::vector<Relation> relations_;
-  std::vector<std::uint32_t> may_alias_;    // per tensor: a bit for each other that it may be the same memory as
-  std::vector<Span> weights_;               // memory that nothing written may overlap
+  std::vector<std::uint32_t> may_alias_;  // per tensor: a bit for each other that it may be the same memory as
+  std::vector<Span> weights_;             // memory that nothing written may overlap
   std::vector<std::string> failures_;
 };
 

@@ -16,21 +16,21 @@
 namespace layerhub::dispatch {
 
 struct Step {
-  std::string rule;    // "mapping", "device", "capability", "mode", "repository", "library", "signature", "load", "bind"
+  std::string rule;  // "mapping", "device", "capability", "mode", "repository", "library", "signature", "load", "bind"
   bool passed = false;
-  std::string text;             // what held, or the reason why it did not
+  std::string text;  // what held, or the reason why it did not
   std::vector<Fact> facts{};
 };
 
 struct Decision {
   Device device;
-  DLDevice tensors{};    // as calls name it: the device itself, or a kind of memory that computes there
+  DLDevice tensors{};  // as calls name it: the device itself, or a kind of memory that computes there
   Mode mode = Mode::inference;
-  std::optional<Fallback> fallback{};    // as kernelize was asked; nothing: the entry's default
-  std::uint64_t mapping = 0;             // the id of the mapping that it was made under
+  std::optional<Fallback> fallback{};  // as kernelize was asked; nothing: the entry's default
+  std::uint64_t mapping = 0;           // the id of the mapping that it was made under
   std::vector<Step> steps;
-  std::shared_ptr<const Binding> binding;    // nullptr: the layer's own forward
-  std::string served_by() const;             // "layerhub/norm@v1: vector" or "own forward"
+  std::shared_ptr<const Binding> binding;  // nullptr: the layer's own forward
+  std::string served_by() const;           // "layerhub/norm@v1: vector" or "own forward"
 
   void passed(std::string rule, std::string text) { steps.push_back({std::move(rule), true, std::move(text)}); }
   void refused(const Reason& reason) { steps.push_back({reason.rule, false, reason.text, reason.facts}); }

@@ -30,7 +30,7 @@ using detail::ThreadRecord;
 
 struct Waiting {
   ThreadRecord* thread;
-  std::uint64_t sequence;    // odd, as it was when the object was retired
+  std::uint64_t sequence;  // odd, as it was when the object was retired
 };
 struct Retired {
   std::vector<Waiting> waiting;
@@ -38,9 +38,9 @@ struct Retired {
 };
 
 struct Epoch {
-  std::mutex mutex;                      // guards everything below
-  std::vector<ThreadRecord*> threads;    // every record that was ever made
-  std::vector<ThreadRecord*> free;       // those whose thread has ended
+  std::mutex mutex;                    // guards everything below
+  std::vector<ThreadRecord*> threads;  // every record that was ever made
+  std::vector<ThreadRecord*> free;     // those whose thread has ended
   std::vector<Retired> limbo;
   bool barrier_works = false;
   bool said_so = false;
@@ -73,10 +73,10 @@ void free_record(void* record) {
 pthread_key_t start_once() {
   static const pthread_key_t key = [] {
     pthread_key_t made;
-    pthread_key_create(&made, &free_record);    // 1024 keys a process; without one a record is merely not reused
+    pthread_key_create(&made, &free_record);  // 1024 keys a process; without one a record is merely not reused
     pthread_atfork(nullptr, nullptr, &refuse_in_child);
 #if defined(__SANITIZE_THREAD__)
-    epoch().barrier_works = true;    // the pin itself is sequentially consistent there
+    epoch().barrier_works = true;  // the pin itself is sequentially consistent there
 #else
     epoch().barrier_works = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
 #endif
@@ -137,7 +137,7 @@ void retire(std::function<void()> destroy) {
     freed = take_free(state);
   }
   for (Retired& retired : freed) {
-    retired.destroy();    // the plugin's code runs: without the lock
+    retired.destroy();  // the plugin's code runs: without the lock
   }
 }
 
@@ -162,9 +162,10 @@ namespace detail {
 ThreadRecord& attach_thread() {
   const pthread_key_t key = dispatch::start_once();
   if (dispatch::forked_child) {
-    throw Error(make_reason(ErrorCode::unsupported, "fork",
-                            "layerhub: this process was forked from one that had used it, so the threads that its kernels "
-                            "run on are gone; call exec in the child, or start layerhub after the fork"));
+    throw Error(
+        make_reason(ErrorCode::unsupported, "fork",
+                    "layerhub: this process was forked from one that had used it, so the threads that its kernels "
+                    "run on are gone; call exec in the child, or start layerhub after the fork"));
   }
   dispatch::Epoch& state = dispatch::epoch();
   std::lock_guard lock(state.mutex);

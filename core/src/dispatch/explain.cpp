@@ -5,8 +5,8 @@
 
 #include <layerhub/explain.hpp>
 
-#include <boost/core/demangle.hpp>
 #include <fmt/format.h>
+#include <boost/core/demangle.hpp>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -16,8 +16,9 @@ namespace layerhub {
 namespace dispatch {
 
 std::string Decision::served_by() const {
-  return binding == nullptr ? "own forward"
-                            : fmt::format("{}@{}: {}", binding->plugin->repo(), binding->plugin->revision(), binding->kernel_name());
+  return binding == nullptr
+             ? "own forward"
+             : fmt::format("{}@{}: {}", binding->plugin->repo(), binding->plugin->revision(), binding->kernel_name());
 }
 
 namespace {
@@ -59,7 +60,8 @@ Json json_of(const Decision& decision, std::uint64_t current) {
     for (const Fact& fact : step.facts) {
       facts.push_back({{"name", fact.name}, {"value", fact.value}});
     }
-    steps.push_back({{"rule", step.rule}, {"outcome", step.passed ? "passed" : "refused"}, {"text", step.text}, {"facts", facts}});
+    steps.push_back(
+        {{"rule", step.rule}, {"outcome", step.passed ? "passed" : "refused"}, {"text", step.text}, {"facts", facts}});
   }
   Json json{{"device", to_string(decision.device)},
             {"mode", to_string(decision.mode)},
@@ -83,14 +85,16 @@ std::string explain_layer(const LayerRef& layer) {
   LayerState& state = dispatch::state_of(layer);
   const std::uint64_t current = dispatch::current_mapping_value()->id;
   std::lock_guard lock(state.mutex);
-  std::string text = fmt::format("layer `{}` of {}\n", layer.type->name, boost::core::demangle(layer.type->host_type.data()));
+  std::string text =
+      fmt::format("layer `{}` of {}\n", layer.type->name, boost::core::demangle(layer.type->host_type.data()));
   for (const dispatch::Decision& row : state.rows) {
     text += dispatch::text_of(row, fmt::format("on {}, {}, {}: {}", to_string(row.device), to_string(row.mode),
                                                dispatch::under(row, current), row.served_by()));
   }
   if (state.refused) {
-    text += dispatch::text_of(*state.refused, fmt::format("on {}, {}: an error, since its policy allows no fallback",
-                                                          to_string(state.refused->device), to_string(state.refused->mode)));
+    text += dispatch::text_of(*state.refused,
+                              fmt::format("on {}, {}: an error, since its policy allows no fallback",
+                                          to_string(state.refused->device), to_string(state.refused->mode)));
   }
   if (state.rows.empty() && !state.refused) {
     text += "not bound yet: call it, or kernelize it\n";
@@ -122,8 +126,8 @@ std::optional<BindingInfo> binding_of_layer(const LayerRef& layer, Device device
         return std::nullopt;
       }
       const dispatch::Binding& b = *row.binding;
-      return BindingInfo{b.plugin->repo(), b.plugin->revision(), b.kernel_name(), b.on, b.plugin->path().string(),
-                         b.declined.load(), b.refused.load()};
+      return BindingInfo{b.plugin->repo(),          b.plugin->revision(), b.kernel_name(), b.on,
+                         b.plugin->path().string(), b.declined.load(),    b.refused.load()};
     }
   }
   return std::nullopt;

@@ -29,9 +29,10 @@ void throw_function_refused(const LayerRef& function) {
   std::lock_guard lock(state.mutex);
   const dispatch::Decision& row = state.rows.front();
   const std::uint32_t refused = row.binding->last_refused.exchange(0);
-  throw Error(make_reason(ErrorCode::unsupported, "constraint",
-                          fmt::format("kernel function `{}` ({}): {}; pass tensors that it takes", function.type->name, row.served_by(),
-                                      refused == 0 ? "it declines this call" : row.binding->constraints.describe(refused - 1))));
+  throw Error(make_reason(
+      ErrorCode::unsupported, "constraint",
+      fmt::format("kernel function `{}` ({}): {}; pass tensors that it takes", function.type->name, row.served_by(),
+                  refused == 0 ? "it declines this call" : row.binding->constraints.describe(refused - 1))));
 }
 
 }  // namespace detail

@@ -48,7 +48,8 @@ std::string line_of(const dispatch::Decision& decision) {
   if (decision.binding != nullptr) {
     return fmt::format("{} on {}", decision.served_by(), to_string(decision.device));
   }
-  const auto refusal = std::find_if(decision.steps.rbegin(), decision.steps.rend(), [](const dispatch::Step& s) { return !s.passed; });
+  const auto refusal =
+      std::find_if(decision.steps.rbegin(), decision.steps.rend(), [](const dispatch::Step& s) { return !s.passed; });
   return refusal == decision.steps.rend() ? "own forward" : refusal->text;
 }
 
@@ -56,7 +57,8 @@ std::string line_of(const dispatch::Decision& decision) {
 
 KernelizeReport kernelize_layers(const std::vector<LayerRef>& layers, const KernelizeOptions& options) {
   if (const std::string fault = dispatch::request_fault(options.mode); !fault.empty()) {
-    throw Error(make_reason(ErrorCode::invalid_argument, "mode", fmt::format("kernelize: the mode {}: {}", to_string(options.mode), fault)));
+    throw Error(make_reason(ErrorCode::invalid_argument, "mode",
+                            fmt::format("kernelize: the mode {}: {}", to_string(options.mode), fault)));
   }
   const std::shared_ptr<const dispatch::MappingValue> mapping = dispatch::current_mapping_value();
   std::vector<dispatch::Decision> decisions;
@@ -66,7 +68,8 @@ KernelizeReport kernelize_layers(const std::vector<LayerRef>& layers, const Kern
   }
   KernelizeReport report;
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    report.layers.push_back({std::string(layers[i].type->name), decisions[i].binding != nullptr, line_of(decisions[i])});
+    report.layers.push_back(
+        {std::string(layers[i].type->name), decisions[i].binding != nullptr, line_of(decisions[i])});
     publish_row(layers[i], std::move(decisions[i]));
   }
   return report;

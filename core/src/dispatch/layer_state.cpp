@@ -70,7 +70,8 @@ void put_row(detail::LayerState& state, Decision decision) {
   });
   const auto first_unkernelized = std::find_if(state.rows.begin(), state.rows.end(),
                                                [](const Decision& row) { return row.mapping != detail::any_mapping; });
-  state.rows.insert(decision.mapping == detail::any_mapping ? state.rows.begin() : first_unkernelized, std::move(decision));
+  state.rows.insert(decision.mapping == detail::any_mapping ? state.rows.begin() : first_unkernelized,
+                    std::move(decision));
   if (state.rows.size() > max_rows) {
     state.rows.pop_back();
   }
@@ -101,7 +102,7 @@ namespace detail {
 const DispatchTable empty_table{};
 
 void LayerSlot::destroy(LayerState* state, const DispatchTable* table) noexcept {
-  delete dispatch::owned(table);    // no call is in flight, by the contract of destroying a layer
+  delete dispatch::owned(table);  // no call is in flight, by the contract of destroying a layer
   delete state;
 }
 
@@ -112,19 +113,21 @@ void bind_for_call(const LayerRef& layer, DLDevice device) {
   std::lock_guard lock(state.mutex);
   const DispatchTable& table = layer.slot->table();
   if (find_row(table, device_key(device), mapping->id) != nullptr) {
-    return;    // another thread was faster
+    return;  // another thread was faster
   }
   dispatch::Decision decision;
   const auto kernelized = std::find_if(state.rows.begin(), state.rows.end(), [&](const dispatch::Decision& row) {
     return row.mapping == any_mapping && row.device == folded;
   });
   if (layer.type->is_function && kernelized == state.rows.end()) {
-    throw Error(make_reason(ErrorCode::unsupported, "device",
-                            fmt::format("kernel function `{}`: it was not made for {}, where its first tensor is; ask get_kernel "
-                                        "for one that is", layer.type->name, to_string(folded))));
+    throw Error(make_reason(
+        ErrorCode::unsupported, "device",
+        fmt::format("kernel function `{}`: it was not made for {}, where its first tensor is; ask get_kernel "
+                    "for one that is",
+                    layer.type->name, to_string(folded))));
   }
   if (kernelized != state.rows.end()) {
-    decision = *kernelized;    // pinned memory, say: what serves its device serves it too
+    decision = *kernelized;  // pinned memory, say: what serves its device serves it too
   } else {
     try {
       dispatch::decide({layer, folded, Mode::inference, {}, mapping, dispatch::bindings_of(state)}, decision);
@@ -150,19 +153,23 @@ void note_declined(const BoundCall& call) noexcept {
 
 void throw_kernel_failure(const LayerRef& layer, const BoundCall& call, std::int32_t status, const CallFrame& frame) {
   const auto& binding = static_cast<const dispatch::Binding&>(call);
-  constexpr std::string_view names[] = {"ok", "declined", "invalid", "out of memory", "unsupported", "internal", "device lost"};
-  const std::string_view name = status >= 0 && static_cast<std::size_t>(status) < std::size(names) ? names[status] : "unknown";
-  const std::string said = printable({frame.text, std::min<std::size_t>(frame.error.length, sizeof frame.text)}, sizeof frame.text);
+  constexpr std::string_view names[] = {"ok",          "declined", "invalid",    "out of memory",
+                                        "unsupported", "internal", "device lost"};
+  const std::string_view name =
+      status >= 0 && static_cast<std::size_t>(status) < std::size(names) ? names[status] : "unknown";
+  const std::string said =
+      printable({frame.text, std::min<std::size_t>(frame.error.length, sizeof frame.text)}, sizeof frame.text);
   throw Error(make_reason(ErrorCode::kernel_failed, "forward",
-                          fmt::format("layer `{}`: kernel `{}` of {}@{} failed ({}){}{}; its outputs are undefined", layer.type->name,
-                                      binding.kernel_name(), binding.plugin->repo(), binding.plugin->revision(), name,
-                                      said.empty() ? "" : ": ", said),
+                          fmt::format("layer `{}`: kernel `{}` of {}@{} failed ({}){}{}; its outputs are undefined",
+                                      layer.type->name, binding.kernel_name(), binding.plugin->repo(),
+                                      binding.plugin->revision(), name, said.empty() ? "" : ": ", said),
                           {{"status", std::to_string(status)}, {"library", binding.plugin->path().string()}}));
 }
 
 void throw_rank(const LayerType& type, std::int32_t rank) {
-  throw Error(make_reason(ErrorCode::invalid_argument, "call",
-                          fmt::format("layer `{}`: a tensor has {} dimensions; at most {} are possible", type.name, rank, LH_MAX_RANK)));
+  throw Error(make_reason(
+      ErrorCode::invalid_argument, "call",
+      fmt::format("layer `{}`: a tensor has {} dimensions; at most {} are possible", type.name, rank, LH_MAX_RANK)));
 }
 
 void check_members_unchanged(const LayerRef& layer, const BoundCall& call) {
@@ -172,9 +179,11 @@ void check_members_unchanged(const LayerRef& layer, const BoundCall& call) {
     return a.name == b.name && a.tensor.data == b.tensor.data && a.shape == b.shape && a.value == b.value;
   };
   if (!std::equal(now.begin(), now.end(), binding.members.begin(), binding.members.end(), same)) {
-    throw Error(make_reason(ErrorCode::invalid_argument, "members",
-                            fmt::format("layer `{}`: a weight's memory or shape or an attribute changed since it was bound; "
-                                        "call layerhub::rebind(layer) after such a change", layer.type->name)));
+    throw Error(
+        make_reason(ErrorCode::invalid_argument, "members",
+                    fmt::format("layer `{}`: a weight's memory or shape or an attribute changed since it was bound; "
+                                "call layerhub::rebind(layer) after such a change",
+                                layer.type->name)));
   }
 }
 

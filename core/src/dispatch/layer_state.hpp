@@ -17,8 +17,8 @@ namespace layerhub::detail {
 
 struct LayerState {
   std::mutex mutex;
-  std::vector<dispatch::Decision> rows;    // behind the published table, kernelized ones first, then the newest
-  std::optional<dispatch::Decision> refused;    // the last decision that ended in an Error
+  std::vector<dispatch::Decision> rows;       // behind the published table, kernelized ones first, then the newest
+  std::optional<dispatch::Decision> refused;  // the last decision that ended in an Error
 };
 
 }  // namespace layerhub::detail

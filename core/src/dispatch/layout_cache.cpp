@@ -47,7 +47,7 @@ bool fits(const lh_shape& inferred, const DLTensor* x) {
 
 struct LayoutCache::Layout {
   std::vector<std::int64_t> words;
-  std::vector<lh_shape> outputs;    // ndim 0: infer() leaves it to the constraints
+  std::vector<lh_shape> outputs;  // ndim 0: infer() leaves it to the constraints
   std::size_t workspace = 0;
   Layout* next = nullptr;
 };
@@ -81,7 +81,7 @@ std::int32_t LayoutCache::workspace_of(const lh_kernel& kernel, const lh_instanc
       last_.store(layout, std::memory_order_release);
     }
   }
-  std::unique_ptr<Layout> passing;    // one that the list has no room for
+  std::unique_ptr<Layout> passing;  // one that the list has no room for
   if (layout == nullptr) {
     Layout* made = nullptr;
     if (const std::int32_t status = infer(kernel, instance, arguments, frame, key, made); status != LH_OK) {
@@ -122,8 +122,8 @@ std::int32_t LayoutCache::infer(const lh_kernel& kernel, const lh_instance* inst
     }
     std::size_t backward_workspace = 0;
     const std::int32_t status =
-        kernel.infer(instance, in.data(), arguments.n_in + arguments.n_states, layout->outputs.data(), arguments.n_outputs,
-                     nullptr, 0, &layout->workspace, &backward_workspace, &frame.error);
+        kernel.infer(instance, in.data(), arguments.n_in + arguments.n_states, layout->outputs.data(),
+                     arguments.n_outputs, nullptr, 0, &layout->workspace, &backward_workspace, &frame.error);
     if (status == LH_OK) {
       made = layout.release();
     }

@@ -3,8 +3,8 @@
 // its answer is found by comparing dimensions.
 //
 // A layout is the dimensions and dtypes of inputs and states, in that order. Known layouts form a list that only grows,
-// newest first, and the one that served last is tried before it; readers take no lock. A host whose layouts never repeat
-// does not fill the memory: from 64 on infer() is asked each time.
+// newest first, and the one that served last is tried before it; readers take no lock. A host whose layouts never
+// repeat does not fill the memory: from 64 on infer() is asked each time.
 #pragma once
 
 #include <layerhub/detail/slot.hpp>
@@ -40,13 +40,13 @@ class LayoutCache {
 
   struct Key {
     std::uint32_t n_words = 0;
-    std::array<std::int64_t, max_words> words;    // per tensor: rank and dtype, then the dimensions
+    std::array<std::int64_t, max_words> words;  // per tensor: rank and dtype, then the dimensions
   };
   struct Layout;
 
   static bool same(const Layout& layout, const Key& key) noexcept;
-  std::int32_t infer(const lh_kernel& kernel, const lh_instance* instance, Arguments arguments, detail::CallFrame& frame,
-                     const Key& key, Layout*& made) noexcept;
+  std::int32_t infer(const lh_kernel& kernel, const lh_instance* instance, Arguments arguments,
+                     detail::CallFrame& frame, const Key& key, Layout*& made) noexcept;
 
   std::atomic<const Layout*> last_{nullptr};
   std::atomic<Layout*> first_{nullptr};

@@ -61,15 +61,18 @@ void warn_of_newer(const hub::Resolved& resolved) {
   static std::set<std::string>& said = *new std::set<std::string>;
   std::lock_guard lock(mutex);
   if (resolved.newer_version && said.insert(resolved.ref.text()).second) {
-    log(LogLevel::warn, "{}: version {} is in use, a newer one is there: {}", resolved.ref.repo_id, *resolved.ref.version,
-        *resolved.newer_version);
+    log(LogLevel::warn, "{}: version {} is in use, a newer one is there: {}", resolved.ref.repo_id,
+        *resolved.ref.version, *resolved.newer_version);
   }
 }
 
 class Chain {
  public:
   Chain(const Request& request, Decision& decision)
-      : request_(request), type_(*request.layer.type), decision_(decision), device_name_(device_type_name(request.device)) {}
+      : request_(request),
+        type_(*request.layer.type),
+        decision_(decision),
+        device_name_(device_type_name(request.device)) {}
 
   // What the mapping says; nullptr and a refusal, or the entry.
   const RepositoryEntry* look_up() {
@@ -79,36 +82,41 @@ class Chain {
       for (const std::string& note : request_.mapping->notes) {
         facts.push_back({"", note});
       }
-      refuse(Refusal::missing, ErrorCode::no_mapping, "mapping",
-             fmt::format("No layer mapping for `{}`; register one, or drop a plugin that has it into a plugin directory", type_.name),
-             std::move(facts));
+      refuse(
+          Refusal::missing, ErrorCode::no_mapping, "mapping",
+          fmt::format("No layer mapping for `{}`; register one, or drop a plugin that has it into a plugin directory",
+                      type_.name),
+          std::move(facts));
       return nullptr;
     }
     const auto device = layer->second.find(device_name_);
     if (device == layer->second.end()) {
       refuse(Refusal::missing, ErrorCode::no_mapping, "device",
-             fmt::format("No layer mapping for `{}` with device type `{}`; map it for this device too", type_.name, device_name_));
+             fmt::format("No layer mapping for `{}` with device type `{}`; map it for this device too", type_.name,
+                         device_name_));
       return nullptr;
     }
     info_ = device_info(request_.device);
     const IntervalEntry* interval = narrowest(device->second, info_.capability);
     if (interval == nullptr) {
       refuse(Refusal::missing, ErrorCode::no_mapping, "capability",
-             fmt::format("No layer mapping for `{}` device `{}` with the right properties; its capability is {}", type_.name,
-                         device_name_, info_.capability));
+             fmt::format("No layer mapping for `{}` device `{}` with the right properties; its capability is {}",
+                         type_.name, device_name_, info_.capability));
       return nullptr;
     }
     for (const Mode mode : search_order(request_.mode)) {
       if (const auto entry = interval->modes.find(static_cast<std::uint32_t>(mode)); entry != interval->modes.end()) {
         registered_ = mode;
-        decision_.passed("mapping", fmt::format("{} for {} with capability {}, registered for {}", ref_of(entry->second.repository).text(),
-                                                device_name_, info_.capability, to_string(mode)) +
+        decision_.passed("mapping", fmt::format("{} for {} with capability {}, registered for {}",
+                                                ref_of(entry->second.repository).text(), device_name_, info_.capability,
+                                                to_string(mode)) +
                                         (entry->second.automatic ? ", found automatically" : ""));
         return &entry->second;
       }
     }
     refuse(Refusal::missing, ErrorCode::no_mapping, "mode",
-           fmt::format("No repository for `{}` for configuration mode={}; register one for it", type_.name, to_string(request_.mode)));
+           fmt::format("No repository for `{}` for configuration mode={}; register one for it", type_.name,
+                       to_string(request_.mode)));
     return nullptr;
   }
 
@@ -129,7 +137,8 @@ class Chain {
       return;
     }
     const std::vector<Member> members = request_.layer.members(request_.layer.layer);
-    bind_first(resolved.value(), *library, candidates(resolved.value(), *library, layer_name_of(repository), members), members);
+    bind_first(resolved.value(), *library, candidates(resolved.value(), *library, layer_name_of(repository), members),
+               members);
   }
 
   std::optional<Refused>& refused() { return refused_; }
@@ -158,7 +167,10 @@ class Chain {
         reason = fmt::format("has no kernel for `{}`", layer_name);
       }
       if (reason.empty()) {
-        Step step{"library", true, fmt::format("{} of {} in {}", verdict.library->file, resolved.metadata.libraries.size(), resolved.variant), facts};
+        Step step{
+            "library", true,
+            fmt::format("{} of {} in {}", verdict.library->file, resolved.metadata.libraries.size(), resolved.variant),
+            facts};
         decision_.steps.push_back(std::move(step));
         return verdict.library;
       }
@@ -193,21 +205,26 @@ class Chain {
     const std::string name = fmt::format("{}: kernel `{}`", resolved.ref.text(), kernel.implementation);
     if (kernel.device != device_name_ || kernel.min_capability > info_.capability ||
         (kernel.max_capability != 0 && kernel.max_capability < info_.capability)) {
-      return {Refusal::failed, make_reason(ErrorCode::unsupported, "kernel",
-                                           fmt::format("{} is for {} with capability {} to {}, this is {} with {}; map another repository",
-                                                       name, kernel.device, kernel.min_capability,
-                                                       kernel.max_capability == 0 ? "any" : std::to_string(kernel.max_capability),
-                                                       device_name_, info_.capability))};
+      return {
+          Refusal::failed,
+          make_reason(ErrorCode::unsupported, "kernel",
+                      fmt::format("{} is for {} with capability {} to {}, this is {} with {}; map another repository",
+                                  name, kernel.device, kernel.min_capability,
+                                  kernel.max_capability == 0 ? "any" : std::to_string(kernel.max_capability),
+                                  device_name_, info_.capability))};
     }
     if (const Result<void> same = check_signature(type_, kernel, members); !same) {
       return {Refusal::failed, same.error()};
     }
     for (const Mode mode : {registered_, request_.mode}) {
-      const bool supported = !(has(mode, Mode::training) && !kernel.has_backward) && !(has(mode, Mode::capture) && !kernel.can_capture());
+      const bool supported =
+          !(has(mode, Mode::training) && !kernel.has_backward) && !(has(mode, Mode::capture) && !kernel.can_capture());
       if (!supported) {
-        return {mode == request_.mode && registered_ == Mode::fallback ? Refusal::unsupported : Refusal::failed,
-                make_reason(ErrorCode::unsupported, "mode",
-                            fmt::format("{}: Available kernel does not support mode: {}; register it for modes that it has", name, to_string(mode)))};
+        return {
+            mode == request_.mode && registered_ == Mode::fallback ? Refusal::unsupported : Refusal::failed,
+            make_reason(ErrorCode::unsupported, "mode",
+                        fmt::format("{}: Available kernel does not support mode: {}; register it for modes that it has",
+                                    name, to_string(mode)))};
       }
     }
     return {Refusal::failed, std::nullopt};
@@ -216,9 +233,10 @@ class Chain {
   void bind_first(const hub::Resolved& resolved, const hub::LibraryInfo& library,
                   const std::vector<const hub::KernelInfo*>& fitting, const std::vector<Member>& members) {
     if (fitting.empty()) {
-      return;    // each was refused with its reason
+      return;  // each was refused with its reason
     }
-    decision_.passed("signature", fmt::format("{} arguments and the members that the kernel asks for", type_.n_arguments));
+    decision_.passed("signature",
+                     fmt::format("{} arguments and the members that the kernel asks for", type_.n_arguments));
     const Result<std::shared_ptr<const plugin::Plugin>> plugin = plugin::load_plugin(resolved, library);
     if (!plugin) {
       return refuse(Refusal::failed, plugin.error());
@@ -235,9 +253,11 @@ class Chain {
     }
   }
 
-  bool bind(const std::shared_ptr<const plugin::Plugin>& plugin, const plugin::Kernel& kernel, const std::vector<Member>& members) {
+  bool bind(const std::shared_ptr<const plugin::Plugin>& plugin, const plugin::Kernel& kernel,
+            const std::vector<Member>& members) {
     for (const std::shared_ptr<const Binding>& known : request_.reusable) {
-      if (known->plugin == plugin && known->kernel == &kernel && known->mode == request_.mode && known->on == request_.device) {
+      if (known->plugin == plugin && known->kernel == &kernel && known->mode == request_.mode &&
+          known->on == request_.device) {
         decision_.binding = known;
       }
     }
@@ -276,7 +296,8 @@ void decide(const Request& request, Decision& decision) {
   decision.fallback = request.fallback;
   decision.mapping = request.mapping->id;
   if (disabled()) {
-    decision.refused(make_reason(ErrorCode::no_mapping, "mapping", "LAYERHUB_DISABLE=1: every layer runs its own forward"));
+    decision.refused(
+        make_reason(ErrorCode::no_mapping, "mapping", "LAYERHUB_DISABLE=1: every layer runs its own forward"));
     return;
   }
   Chain chain(request, decision);
@@ -291,7 +312,8 @@ void decide(const Request& request, Decision& decision) {
   const Refused& refused = *chain.refused();
   if (!falls_back(policy, refused.kind)) {
     Reason reason = refused.reason;
-    reason.facts.push_back({"layer", fmt::format("`{}` on {} in mode {}", request.layer.type->name, to_string(request.device), to_string(request.mode))});
+    reason.facts.push_back({"layer", fmt::format("`{}` on {} in mode {}", request.layer.type->name,
+                                                 to_string(request.device), to_string(request.mode))});
     throw Error(std::move(reason));
   }
   if (refused.kind == Refusal::failed) {
@@ -299,7 +321,8 @@ void decide(const Request& request, Decision& decision) {
   }
 }
 
-void decide_function(const detail::LayerRef& function, const Repository& repository, Device device, Decision& decision) {
+void decide_function(const detail::LayerRef& function, const Repository& repository, Device device,
+                     Decision& decision) {
   decision.device = device;
   const Request request{function, device, Mode::inference, Fallback::never, nullptr, {}};
   Chain chain(request, decision);

@@ -31,21 +31,22 @@ void check_device(const std::string& layer, const MappedDevice& device) {
                         device.interval_of, device.type, device.interval_of));
   }
   if (device.interval.min_capability > device.interval.max_capability) {
-    invalid(fmt::format("mapping of `{}` on {}: min_capability {} is above max_capability {}; swap them", printable(layer),
-                        device.type, device.interval.min_capability, device.interval.max_capability));
+    invalid(fmt::format("mapping of `{}` on {}: min_capability {} is above max_capability {}; swap them",
+                        printable(layer), device.type, device.interval.min_capability, device.interval.max_capability));
   }
 }
 
 void check_repository(const std::string& layer, const Repository& repository) {
   if (const auto* hub = std::get_if<LayerRepository>(&repository)) {
     if (hub->revision.empty() == !hub->version.has_value()) {
-      invalid(fmt::format("mapping of `{}`: {} has {} revision and version; give exactly one of the two", printable(layer),
-                          printable(hub->repo_id), hub->version ? "both" : "neither"));
+      invalid(fmt::format("mapping of `{}`: {} has {} revision and version; give exactly one of the two",
+                          printable(layer), printable(hub->repo_id), hub->version ? "both" : "neither"));
     }
     if (hub->repo_id.empty() || hub->layer_name.empty()) {
       invalid(fmt::format("mapping of `{}`: repo_id or layer_name is empty; give both", printable(layer)));
     }
-  } else if (const auto& local = std::get<LocalLayerRepository>(repository); local.path.empty() || local.layer_name.empty()) {
+  } else if (const auto& local = std::get<LocalLayerRepository>(repository);
+             local.path.empty() || local.layer_name.empty()) {
     invalid(fmt::format("mapping of `{}`: path or layer_name is empty; give both", printable(layer)));
   }
 }
@@ -55,7 +56,8 @@ void check_mode(const std::string& layer, Mode mode) {
     return;
   }
   if (const std::string fault = request_fault(mode); !fault.empty()) {
-    invalid(fmt::format("mapping of `{}`: a repository is registered for the mode {}: {}", printable(layer), to_string(mode), fault));
+    invalid(fmt::format("mapping of `{}`: a repository is registered for the mode {}: {}", printable(layer),
+                        to_string(mode), fault));
   }
 }
 
@@ -81,11 +83,12 @@ std::shared_ptr<MappingValue> value_of(const auto& entries) {
 }  // namespace
 
 std::uint64_t next_mapping_id() noexcept {
-  static std::atomic<std::uint64_t> last{1};    // 1 is the empty mapping that a process begins with
+  static std::atomic<std::uint64_t> last{1};  // 1 is the empty mapping that a process begins with
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
-void MappingValue::add(std::string_view layer, std::string_view device, CapabilityInterval interval, Mode mode, RepositoryEntry entry) {
+void MappingValue::add(std::string_view layer, std::string_view device, CapabilityInterval interval, Mode mode,
+                       RepositoryEntry entry) {
   DeviceEntries& devices = layers.try_emplace(std::string(layer)).first->second;
   std::vector<IntervalEntry>& intervals = devices.try_emplace(std::string(device)).first->second;
   const auto same = std::find_if(intervals.begin(), intervals.end(), [&](const IntervalEntry& i) {

@@ -18,24 +18,25 @@ namespace layerhub::dispatch {
 
 struct RepositoryEntry {
   Repository repository;
-  bool automatic = false;                                      // made by automatic_mapping: falls back by default
-  std::shared_ptr<const std::vector<std::string>> roots{};     // where an automatic entry was found; nullptr: the usual
+  bool automatic = false;                                   // made by automatic_mapping: falls back by default
+  std::shared_ptr<const std::vector<std::string>> roots{};  // where an automatic entry was found; nullptr: the usual
 };
 
 struct IntervalEntry {
   CapabilityInterval interval;
-  std::map<std::uint32_t, RepositoryEntry> modes;    // by Mode's bits
+  std::map<std::uint32_t, RepositoryEntry> modes;  // by Mode's bits
 };
 
 using DeviceEntries = std::map<std::string, std::vector<IntervalEntry>, std::less<>>;
 
 struct MappingValue {
-  std::uint64_t id = 0;    // unique in the process; 0 is never used
+  std::uint64_t id = 0;  // unique in the process; 0 is never used
   std::map<std::string, DeviceEntries, std::less<>> layers;
-  std::vector<std::string> notes;    // for explain: where automatic_mapping looked and which plugins it left out
+  std::vector<std::string> notes;  // for explain: where automatic_mapping looked and which plugins it left out
 
   // Adds one mode of one interval; the same mode of an equal interval is replaced, its other modes stay.
-  void add(std::string_view layer, std::string_view device, CapabilityInterval interval, Mode mode, RepositoryEntry entry);
+  void add(std::string_view layer, std::string_view device, CapabilityInterval interval, Mode mode,
+           RepositoryEntry entry);
 };
 
 // An id that no value has had.

@@ -7,6 +7,6 @@
 
 namespace layerhub::dispatch {
 
-std::vector<std::string> explicit_roots();    // [thread-safe]
+std::vector<std::string> explicit_roots();  // [thread-safe]
 
 }  // namespace layerhub::dispatch

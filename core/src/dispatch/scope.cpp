@@ -33,11 +33,11 @@ struct ProcessMapping {
   Value value = first_value();
 };
 ProcessMapping& process_mapping() {
-  static ProcessMapping& instance = *new ProcessMapping;    // read by layers that die after main
+  static ProcessMapping& instance = *new ProcessMapping;  // read by layers that die after main
   return instance;
 }
 
-thread_local Value scope_value;    // nullptr: the thread is in no scope
+thread_local Value scope_value;  // nullptr: the thread is in no scope
 
 struct Combination {
   std::uint64_t base, added;
@@ -46,7 +46,7 @@ struct Combination {
 };
 struct Combinations {
   std::mutex mutex;
-  std::vector<Combination> recent;    // the newest last
+  std::vector<Combination> recent;  // the newest last
 };
 constexpr std::size_t remembered_combinations = 64;
 
@@ -126,7 +126,7 @@ use_kernel_mapping::use_kernel_mapping(const Mapping& mapping, bool inherit_mapp
 }
 
 use_kernel_mapping::~use_kernel_mapping() {
-  if (detail::this_thread != nullptr) {    // it is, but in a child that was forked inside the scope
+  if (detail::this_thread != nullptr) {  // it is, but in a child that was forked inside the scope
     detail::this_thread->scope = outer_ == nullptr ? 0 : outer_->id;
   }
   dispatch::scope_value = std::move(outer_);

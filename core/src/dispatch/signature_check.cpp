@@ -51,7 +51,8 @@ bool fits(const AttributeValue& value, std::uint32_t kind) {
 }
 
 const Member* find(const std::vector<Member>& members, const std::string& name, bool is_param) {
-  const auto found = std::find_if(members.begin(), members.end(), [&](const Member& m) { return m.name == name && m.is_param == is_param; });
+  const auto found = std::find_if(members.begin(), members.end(),
+                                  [&](const Member& m) { return m.name == name && m.is_param == is_param; });
   return found == members.end() ? nullptr : &*found;
 }
 
@@ -63,7 +64,8 @@ class SignatureCheck {
   Result<void> run() {
     for (const auto step : {&SignatureCheck::positions, &SignatureCheck::params, &SignatureCheck::attributes}) {
       if (const std::string fact = (this->*step)(); !fact.empty()) {
-        return make_reason(ErrorCode::signature_mismatch, "signature", fmt::format("layer `{}`: {}", layer_.name, fact));
+        return make_reason(ErrorCode::signature_mismatch, "signature",
+                           fmt::format("layer `{}`: {}", layer_.name, fact));
       }
     }
     return success();
@@ -79,25 +81,31 @@ class SignatureCheck {
       }
       const HostArgumentKind wanted = host_kind(argument.kind);
       // Trailing optional inputs may be left out as a whole; an optional one between others may not.
-      const bool is_here = next < layer_.n_arguments && layer_.arguments[next].kind == wanted && !(host_ended && argument.kind == LH_ARG_INPUT);
+      const bool is_here = next < layer_.n_arguments && layer_.arguments[next].kind == wanted &&
+                           !(host_ended && argument.kind == LH_ARG_INPUT);
       if (!is_here) {
         if (argument.optional && argument.kind == LH_ARG_INPUT) {
           host_ended = true;
           continue;
         }
         return next < layer_.n_arguments
-                   ? fmt::format("argument {} of its forward is {}, the kernel takes {} there (`{}`); reorder them or map another kernel",
-                                 next + 1, name_of(layer_.arguments[next].kind), name_of(wanted), argument.name)
-                   : fmt::format("its forward has {} arguments, the kernel also takes {} (`{}`); add it or map another kernel",
-                                 layer_.n_arguments, name_of(wanted), argument.name);
+                   ? fmt::format(
+                         "argument {} of its forward is {}, the kernel takes {} there (`{}`); reorder them or map "
+                         "another kernel",
+                         next + 1, name_of(layer_.arguments[next].kind), name_of(wanted), argument.name)
+                   : fmt::format(
+                         "its forward has {} arguments, the kernel also takes {} (`{}`); add it or map another kernel",
+                         layer_.n_arguments, name_of(wanted), argument.name);
       }
       if (layer_.arguments[next].optional && !argument.optional) {
-        return fmt::format("argument {} of its forward may be absent, the kernel needs it (`{}`); pass it by reference", next + 1, argument.name);
+        return fmt::format("argument {} of its forward may be absent, the kernel needs it (`{}`); pass it by reference",
+                           next + 1, argument.name);
       }
       ++next;
     }
     if (next != layer_.n_arguments) {
-      return fmt::format("its forward has {} arguments, the kernel takes {}; map a kernel that takes them all", layer_.n_arguments, next);
+      return fmt::format("its forward has {} arguments, the kernel takes {}; map a kernel that takes them all",
+                         layer_.n_arguments, next);
     }
     return {};
   }
@@ -109,10 +117,13 @@ class SignatureCheck {
       }
       const Member* member = find(members_, argument.name, true);
       if (member == nullptr && !argument.optional) {
-        return fmt::format("the kernel needs its weight `{0}`, which it does not lend; add param(\"{0}\", ...) to hub_members()", argument.name);
+        return fmt::format(
+            "the kernel needs its weight `{0}`, which it does not lend; add param(\"{0}\", ...) to hub_members()",
+            argument.name);
       }
       if (member != nullptr && (member->shape.empty() || member->shape.size() > LH_MAX_RANK)) {
-        return fmt::format("its weight `{}` has rank {}; 1 to {} are possible", argument.name, member->shape.size(), LH_MAX_RANK);
+        return fmt::format("its weight `{}` has rank {}; 1 to {} are possible", argument.name, member->shape.size(),
+                           LH_MAX_RANK);
       }
     }
     return {};
@@ -122,11 +133,15 @@ class SignatureCheck {
     for (const hub::Attribute& attribute : kernel_.attributes) {
       const Member* member = find(members_, attribute.name, false);
       if (member == nullptr && attribute.required) {
-        return fmt::format("the kernel needs its attribute `{0}`, which it does not lend; add attribute(\"{0}\", ...) to hub_members()", attribute.name);
+        return fmt::format(
+            "the kernel needs its attribute `{0}`, which it does not lend; add attribute(\"{0}\", ...) to "
+            "hub_members()",
+            attribute.name);
       }
       if (member != nullptr && !fits(member->value, attribute.kind)) {
-        return fmt::format("its attribute `{}` is of kind {}, the kernel takes {}; convert it in hub_members()", attribute.name,
-                           attribute_value_kind(member->value), plugin::attribute_kind_name(attribute.kind));
+        return fmt::format("its attribute `{}` is of kind {}, the kernel takes {}; convert it in hub_members()",
+                           attribute.name, attribute_value_kind(member->value),
+                           plugin::attribute_kind_name(attribute.kind));
       }
     }
     return {};

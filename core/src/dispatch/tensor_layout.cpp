@@ -35,7 +35,7 @@ bool in_other_columns(const DLTensor& a, const DLTensor& b) noexcept {
       b.strides[b.ndim - 1] != 1 || a.strides[a.ndim - 2] != b.strides[b.ndim - 2]) {
     return false;
   }
-  for (std::int32_t d = 0; d + 2 < a.ndim; ++d) {    // the rows lie in one grid of that pitch
+  for (std::int32_t d = 0; d + 2 < a.ndim; ++d) {  // the rows lie in one grid of that pitch
     if (a.strides[d] != b.strides[d] || a.shape[d + 1] != b.shape[d + 1] ||
         a.strides[d] != a.strides[d + 1] * a.shape[d + 1]) {
       return false;
@@ -48,7 +48,7 @@ bool in_other_columns(const DLTensor& a, const DLTensor& b) noexcept {
     return false;
   }
   const auto distance = static_cast<std::int64_t>(first_byte(b) - first_byte(a));
-  const std::int64_t gap = (distance % pitch + pitch) % pitch;    // from a's first column to b's, forwards
+  const std::int64_t gap = (distance % pitch + pitch) % pitch;  // from a's first column to b's, forwards
   return gap >= width_a && gap + width_b <= pitch;
 }
 
@@ -56,7 +56,7 @@ bool writes_itself(const DLTensor& x) noexcept {
   struct Extent {
     std::int64_t stride, size;
   };
-  std::array<Extent, LH_MAX_RANK> extents;    // of the dimensions that have more than one element
+  std::array<Extent, LH_MAX_RANK> extents;  // of the dimensions that have more than one element
   std::size_t n = 0;
   for (std::int32_t d = 0; d < x.ndim; ++d) {
     if (x.shape[d] > 1) {

@@ -18,10 +18,12 @@ inline std::uint32_t dtype_bits(DLDataType dtype) noexcept {
   return bits;
 }
 
-std::string dtype_name(DLDataType dtype);    // "float32"
+std::string dtype_name(DLDataType dtype);  // "float32"
 
 // Of one element; a type of fewer than 8 bits takes a whole byte.
-inline std::int64_t element_bytes(DLDataType dtype) noexcept { return (std::int64_t{dtype.bits} * dtype.lanes + 7) / 8; }
+inline std::int64_t element_bytes(DLDataType dtype) noexcept {
+  return (std::int64_t{dtype.bits} * dtype.lanes + 7) / 8;
+}
 
 inline std::uintptr_t first_byte(const DLTensor& x) noexcept {
   return reinterpret_cast<std::uintptr_t>(x.data) + x.byte_offset;

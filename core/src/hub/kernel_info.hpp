@@ -13,25 +13,25 @@ namespace layerhub::hub {
 
 struct Argument {
   std::string name;
-  std::uint32_t kind = 0;              // LH_ARG_INPUT, ...
+  std::uint32_t kind = 0;  // LH_ARG_INPUT, ...
   bool optional = false;
-  std::vector<std::string> formats;    // block formats that a param may have
+  std::vector<std::string> formats;  // block formats that a param may have
 };
 
 struct Attribute {
   std::string name;
-  std::uint32_t kind = 0;    // LH_ATTR_INT, ...
+  std::uint32_t kind = 0;  // LH_ATTR_INT, ...
   bool required = true;
 };
 
 struct KernelInfo {
   std::string layer, implementation;
-  std::string device;                      // "cpu"
-  std::uint32_t kind = LH_KERNEL_LAYER;    // or LH_KERNEL_FUNCTION
-  std::uint32_t min_capability = 0, max_capability = 0;    // inclusive; max 0: unbounded
+  std::string device;                                    // "cpu"
+  std::uint32_t kind = LH_KERNEL_LAYER;                  // or LH_KERNEL_FUNCTION
+  std::uint32_t min_capability = 0, max_capability = 0;  // inclusive; max 0: unbounded
   std::vector<std::string> features;
-  std::uint32_t traits = 0;      // LH_TRAIT_...
-  bool has_backward = false;     // supports training
+  std::uint32_t traits = 0;   // LH_TRAIT_...
+  bool has_backward = false;  // supports training
   std::uint64_t signature = 0;
   std::vector<Argument> arguments;
   std::vector<Attribute> attributes;

@@ -6,9 +6,9 @@
 #include "base/reason.hpp"
 #include "hub/repository_ref.hpp"
 
-#include <boost/filesystem/operations.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <boost/filesystem/operations.hpp>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = boost::filesystem;
 
-constexpr std::size_t max_entries = 4096;    // of any list: what is longer is no plugin's
+constexpr std::size_t max_entries = 4096;  // of any list: what is longer is no plugin's
 
 // Thrown while reading and turned into the Result by parse_metadata: the reader below would drown in checks otherwise.
 struct Wrong {
@@ -115,10 +115,11 @@ class Field {
 constexpr std::array<std::string_view, 7> argument_kinds{"input", "param", "output", "state", "saved", "int", "float"};
 constexpr std::array<std::string_view, 5> attribute_kinds{"int", "float", "bool", "string", "ints"};
 constexpr std::array<std::string_view, 2> kernel_kinds{"layer", "function"};
-constexpr std::array<std::pair<std::string_view, std::uint32_t>, 4> trait_names{{{"capture-safe", LH_TRAIT_CAPTURE_SAFE},
-                                                                                 {"deterministic", LH_TRAIT_DETERMINISTIC},
-                                                                                 {"no-host-sync", LH_TRAIT_NO_HOST_SYNC},
-                                                                                 {"owns-params", LH_TRAIT_OWNS_PARAMS}}};
+constexpr std::array<std::pair<std::string_view, std::uint32_t>, 4> trait_names{
+    {{"capture-safe", LH_TRAIT_CAPTURE_SAFE},
+     {"deterministic", LH_TRAIT_DETERMINISTIC},
+     {"no-host-sync", LH_TRAIT_NO_HOST_SYNC},
+     {"owns-params", LH_TRAIT_OWNS_PARAMS}}};
 
 std::uint64_t hexadecimal(const Field& field) {
   const std::string text = field.text();
@@ -141,8 +142,8 @@ std::vector<Argument> read_arguments(const Field& list) {
 std::vector<Attribute> read_attributes(const Field& list) {
   std::vector<Attribute> attributes;
   for (const Field& field : list.list()) {
-    attributes.push_back({field.at("name").text(), field.at("kind").one_of(attribute_kinds, LH_ATTR_INT),
-                          field.at("required").flag()});
+    attributes.push_back(
+        {field.at("name").text(), field.at("kind").one_of(attribute_kinds, LH_ATTR_INT), field.at("required").flag()});
   }
   return attributes;
 }
@@ -151,7 +152,8 @@ KernelInfo read_kernel(const Field& field) {
   KernelInfo kernel;
   kernel.layer = field.at("layer").text();
   kernel.implementation = field.at("implementation").text();
-  kernel.kind = field.has("kind") ? field.at("kind").one_of(kernel_kinds, LH_KERNEL_LAYER) : std::uint32_t{LH_KERNEL_LAYER};
+  kernel.kind =
+      field.has("kind") ? field.at("kind").one_of(kernel_kinds, LH_KERNEL_LAYER) : std::uint32_t{LH_KERNEL_LAYER};
   kernel.device = field.at("device").text();
   kernel.min_capability = field.at("min-capability").number();
   kernel.max_capability = field.at("max-capability").number();
@@ -159,7 +161,7 @@ KernelInfo read_kernel(const Field& field) {
   for (const Field& trait : field.at("traits").list()) {
     const std::string name = trait.text();
     for (const auto& [known, bit] : trait_names) {
-      kernel.traits |= name == known ? bit : 0u;    // of a later minor: ignored
+      kernel.traits |= name == known ? bit : 0u;  // of a later minor: ignored
     }
   }
   const std::vector<std::string> modes = field.at("modes").texts();
@@ -204,7 +206,9 @@ Digest read_digest(const Field& field) {
   for (const auto& [path, value] : field.at("files").members()) {
     const std::string text = value.text();
     const std::size_t length = digest.algorithm == "sha256" ? 44 : 88;
-    if (text.size() != length || text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") != std::string::npos) {
+    if (text.size() != length ||
+        text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") !=
+            std::string::npos) {
       value.wrong(fmt::format("it is not the base64 of a {}", digest.algorithm));
     }
     digest.files.emplace(path, text);
@@ -225,7 +229,7 @@ void read_layerhub(const Field& field, Metadata& metadata) {
     field.at("revision").wrong(fmt::format("`{}` cannot be a revision", printable(metadata.revision)));
   }
   if (metadata.abi_major != LH_ABI_MAJOR) {
-    return;    // what another major says of its libraries is not ours to read
+    return;  // what another major says of its libraries is not ours to read
   }
   std::set<std::string> files;
   for (const Field& library : field.at("libraries").list()) {
@@ -289,13 +293,15 @@ Result<Metadata> read_metadata(const fs::path& variant_folder) {
   if (!fs::exists(file, error)) {
     for (fs::directory_iterator entry(variant_folder, error), end; !error && entry != end; entry.increment(error)) {
       if (entry->path().extension() == ".so") {
-        return make_reason(ErrorCode::not_found, "metadata",
-                           fmt::format("{}: it holds a bare library and no metadata.json; run `layerhub install {}`",
-                                       printable(variant_folder.string()), printable(entry->path().filename().string())));
+        return make_reason(
+            ErrorCode::not_found, "metadata",
+            fmt::format("{}: it holds a bare library and no metadata.json; run `layerhub install {}`",
+                        printable(variant_folder.string()), printable(entry->path().filename().string())));
       }
     }
-    return make_reason(ErrorCode::not_found, "metadata",
-                       fmt::format("{}: it holds no metadata.json; install the plugin again", printable(variant_folder.string())));
+    return make_reason(
+        ErrorCode::not_found, "metadata",
+        fmt::format("{}: it holds no metadata.json; install the plugin again", printable(variant_folder.string())));
   }
   BOOST_OUTCOME_TRY(const std::string text, read_file(file, JsonLimits{}.bytes));
   return parse_metadata(text, printable(file.string(), 400));
@@ -312,7 +318,8 @@ std::vector<LibraryVerdict> judge_libraries(const Metadata& metadata, const Syst
       }
     }
     if (metadata.backend == "cpu" && library.capability > facts.cpu_capability) {
-      verdict.reason = fmt::format("needs x86-64 level {}, this processor has {}", library.capability, facts.cpu_capability);
+      verdict.reason =
+          fmt::format("needs x86-64 level {}, this processor has {}", library.capability, facts.cpu_capability);
     } else if (!missing.empty()) {
       verdict.reason = fmt::format("needs {}, which this processor lacks", printable(join(missing)));
     }

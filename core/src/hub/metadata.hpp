@@ -23,28 +23,28 @@ namespace layerhub::hub {
 
 // One shared library of the variant: one capability level, so that no two instruction sets meet in a file.
 struct LibraryInfo {
-  std::string file;    // in the variant's folder
+  std::string file;  // in the variant's folder
   std::uint32_t capability = 1;
-  std::vector<std::string> features;    // that the processor must have, sorted
+  std::vector<std::string> features;  // that the processor must have, sorted
   std::string build_id, toolchain;
   std::vector<KernelInfo> kernels;
 };
 
 struct Digest {
-  std::string algorithm;                       // "sha256" or "sha512"
-  std::map<std::string, std::string> files;    // relative path -> base64
+  std::string algorithm;                     // "sha256" or "sha512"
+  std::map<std::string, std::string> files;  // relative path -> base64
 };
 
 struct Metadata {
   std::string id, name, license;
   int version = 0;
-  std::string backend;             // "cpu", "cuda", ...
+  std::string backend;  // "cpu", "cuda", ...
   std::vector<std::string> archs;
   std::uint32_t abi_major = 0, abi_minor = 0;
-  std::string repo, revision;      // "layerhub/norm", "v1"
+  std::string repo, revision;  // "layerhub/norm", "v1"
   std::vector<LibraryInfo> libraries;
   std::optional<Digest> digest;
-  std::string commit;              // of the provenance; empty: none is given
+  std::string commit;  // of the provenance; empty: none is given
   bool dirty = false;
 };
 
@@ -56,7 +56,7 @@ Result<Metadata> parse_metadata(std::string_view text, std::string_view name);
 
 struct LibraryVerdict {
   const LibraryInfo* library = nullptr;
-  std::string reason;    // why it can't run here; empty: it can
+  std::string reason;  // why it can't run here; empty: it can
 };
 
 // Best first: the highest capability, then the most features; those that can't run here last, each with its reason.

@@ -28,9 +28,11 @@ std::string RepositoryRef::text() const {
 
 bool is_safe_name(std::string_view part) {
   const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.';
   };
-  return !part.empty() && part.size() <= longest_name && part.front() != '.' && std::all_of(part.begin(), part.end(), allowed);
+  return !part.empty() && part.size() <= longest_name && part.front() != '.' &&
+         std::all_of(part.begin(), part.end(), allowed);
 }
 
 bool is_repo_id(std::string_view text) {
@@ -46,7 +48,8 @@ Result<RepositoryRef> parse_repository_ref(std::string_view text) {
     ref.revision = text.substr(at + 1);
   }
   if (!is_repo_id(ref.repo_id) || (at != std::string_view::npos && !is_safe_name(ref.revision))) {
-    return invalid(fmt::format("repository `{}`: it is not of the form org/name or org/name@revision", printable(text)));
+    return invalid(
+        fmt::format("repository `{}`: it is not of the form org/name or org/name@revision", printable(text)));
   }
   return ref;
 }
@@ -63,8 +66,8 @@ Result<void> check_repository_ref(const RepositoryRef& ref) {
                                ref.version ? "both" : "neither"));
   }
   if (!is_safe_name(ref.revision_folder())) {
-    return invalid(fmt::format("{}: the revision `{}` cannot be a branch, tag or commit; give one such as v1", ref.repo_id,
-                               printable(ref.revision)));
+    return invalid(fmt::format("{}: the revision `{}` cannot be a branch, tag or commit; give one such as v1",
+                               ref.repo_id, printable(ref.revision)));
   }
   return success();
 }

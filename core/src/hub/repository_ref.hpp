@@ -13,10 +13,10 @@
 namespace layerhub::hub {
 
 struct RepositoryRef {
-  std::string repo_id;      // "org/name"; empty for a local repository
-  std::string revision;     // exactly one of revision and version; version n is the branch "v<n>"
+  std::string repo_id;   // "org/name"; empty for a local repository
+  std::string revision;  // exactly one of revision and version; version n is the branch "v<n>"
   std::optional<int> version;
-  std::optional<boost::filesystem::path> local;    // the repository's folder, its `build` folder or one variant's
+  std::optional<boost::filesystem::path> local;  // the repository's folder, its `build` folder or one variant's
 
   // The folder's name: the revision, or "v<n>".
   std::string revision_folder() const;

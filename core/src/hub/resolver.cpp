@@ -3,9 +3,9 @@
 
 #include "base/reason.hpp"
 
-#include <boost/filesystem/operations.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <boost/filesystem/operations.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -75,9 +75,10 @@ Result<void> check_names(const Metadata& metadata, const RepositoryRef& ref, con
   if (ref.local || (metadata.repo == ref.repo_id && metadata.revision == ref.revision_folder())) {
     return success();
   }
-  return make_reason(ErrorCode::bad_metadata, "metadata",
-                     fmt::format("{}: its metadata is of {}@{}, the folder is {}'s; install the plugin again",
-                                 printable((folder / "metadata.json").string(), 400), metadata.repo, metadata.revision, ref.text()));
+  return make_reason(
+      ErrorCode::bad_metadata, "metadata",
+      fmt::format("{}: its metadata is of {}@{}, the folder is {}'s; install the plugin again",
+                  printable((folder / "metadata.json").string(), 400), metadata.repo, metadata.revision, ref.text()));
 }
 
 }  // namespace
@@ -125,11 +126,13 @@ Reason Resolver::missing(const RepositoryRef& ref) const {
   }
   if (!revisions.empty()) {
     return make_reason(ErrorCode::not_found, "repository",
-                       fmt::format("{}: there is no revision `{}`; there are {}", ref.repo_id, ref.revision, fmt::join(revisions, ", ")));
+                       fmt::format("{}: there is no revision `{}`; there are {}", ref.repo_id, ref.revision,
+                                   fmt::join(revisions, ", ")));
   }
-  return make_reason(ErrorCode::not_found, "repository",
-                     fmt::format("{}: it is in no plugin directory; drop it into one of them{}", ref.text(), hint),
-                     {{"searched", describe_roots(roots_)}, {"network", "never asked: plugins come from directories alone"}});
+  return make_reason(
+      ErrorCode::not_found, "repository",
+      fmt::format("{}: it is in no plugin directory; drop it into one of them{}", ref.text(), hint),
+      {{"searched", describe_roots(roots_)}, {"network", "never asked: plugins come from directories alone"}});
 }
 
 Result<fs::path> Resolver::build_folder(const RepositoryRef& ref) const {
@@ -165,9 +168,11 @@ Result<Resolved> Resolver::resolve(const RepositoryRef& ref, std::string_view de
       facts.push_back({"", line});
     }
     return make_reason(ErrorCode::no_variant, "variant",
-                       verdicts.empty() ? fmt::format("{}: {} holds no variant; install the plugin again", ref.text(), printable(build.string(), 400))
-                                        : fmt::format("{}: none of its {} variants fits {} on this system; install a build for it",
-                                                      ref.text(), verdicts.size(), device_type),
+                       verdicts.empty()
+                           ? fmt::format("{}: {} holds no variant; install the plugin again", ref.text(),
+                                         printable(build.string(), 400))
+                           : fmt::format("{}: none of its {} variants fits {} on this system; install a build for it",
+                                         ref.text(), verdicts.size(), device_type),
                        std::move(facts));
   }
   resolved.variant = verdicts.front().name;
@@ -185,7 +190,7 @@ Result<Resolved> Resolver::resolve(const RepositoryRef& ref, std::string_view de
 
 std::vector<Found> Resolver::scan() const {
   std::vector<Found> all;
-  std::set<std::string> seen;    // "org/name@revision": the first root that has it wins
+  std::set<std::string> seen;  // "org/name@revision": the first root that has it wins
   for (const Root& root : roots_) {
     if (!root.ignored.empty()) {
       continue;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one way in to hub: a repository goes in, the folder of a fitting variant with its metadata comes out, or the Reason
-// why there is none. No library is opened. Directories are read anew each time: a dropped-in plugin is there at once.
+// The one way in to hub: a repository goes in, the folder of a fitting variant with its metadata comes out, or the
+// Reason why there is none. No library is opened. Directories are read anew each time: a dropped-in plugin is
+// there at once.
 //
 //   <root>/<org>/<name>/<revision>/build/<variant>/{metadata.json, *.so}
 //
@@ -26,18 +27,18 @@ namespace layerhub::hub {
 
 struct Resolved {
   RepositoryRef ref;
-  boost::filesystem::path folder;    // of the variant
+  boost::filesystem::path folder;  // of the variant
   std::string variant;
   Metadata metadata;
-  std::vector<std::string> trace;      // one line for each variant that was there
-  std::optional<int> newer_version;    // where a version was asked for and a higher one is there
+  std::vector<std::string> trace;    // one line for each variant that was there
+  std::optional<int> newer_version;  // where a version was asked for and a higher one is there
 };
 
 // One variant's folder as a listing shows it.
 struct Found {
   std::string repo_id, revision, variant;
   boost::filesystem::path folder;
-  std::string misfit;             // why this system can't use it for any of its devices; empty: it can
+  std::string misfit;  // why this system can't use it for any of its devices; empty: it can
   Result<Metadata> metadata;
 };
 

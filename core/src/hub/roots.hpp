@@ -12,8 +12,8 @@ namespace layerhub::hub {
 
 struct Root {
   boost::filesystem::path path;
-  std::string origin;     // "given by the host", "LAYERHUB_PATH", "the user's data folder", "the system"
-  std::string ignored;    // why it is not searched: "there is no such directory"; empty: it is
+  std::string origin;   // "given by the host", "LAYERHUB_PATH", "the user's data folder", "the system"
+  std::string ignored;  // why it is not searched: "there is no such directory"; empty: it is
 };
 
 // Each directory once. A relative entry of LAYERHUB_PATH is ignored: it would mean another directory in each process.

@@ -18,10 +18,10 @@ struct BackendVersion {
 struct SystemFacts {
   std::string cpu_arch = "x86_64";
   std::string os = "linux";
-  std::uint32_t cpu_capability = 1;          // the x86-64 level, 1 to 4
-  std::vector<std::string> cpu_features;     // "avx512_bf16", ... sorted; those that libraries may ask for
-  std::string cpu_name;                      // for people
-  std::optional<BackendVersion> cuda, rocm, opencl;    // of the installed runtimes
+  std::uint32_t cpu_capability = 1;                  // the x86-64 level, 1 to 4
+  std::vector<std::string> cpu_features;             // "avx512_bf16", ... sorted; those that libraries may ask for
+  std::string cpu_name;                              // for people
+  std::optional<BackendVersion> cuda, rocm, opencl;  // of the installed runtimes
 };
 
 }  // namespace layerhub::hub

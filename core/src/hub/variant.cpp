@@ -17,18 +17,19 @@ namespace {
 struct BackendName {
   std::string_view name;
   bool versioned;
-  std::string_view device;    // the device type that it serves
+  std::string_view device;  // the device type that it serves
 };
 constexpr std::array backends{
-    BackendName{"cpu", false, "cpu"},   BackendName{"metal", false, "mps"},     BackendName{"neuron", false, "neuron"},
-    BackendName{"tpu", false, "tpu"},   BackendName{"cu", true, "cuda"},        BackendName{"rocm", true, "rocm"},
-    BackendName{"xpu", true, "xpu"},    BackendName{"cann", true, "npu"},       BackendName{"opencl", true, "opencl"},
+    BackendName{"cpu", false, "cpu"}, BackendName{"metal", false, "mps"}, BackendName{"neuron", false, "neuron"},
+    BackendName{"tpu", false, "tpu"}, BackendName{"cu", true, "cuda"},    BackendName{"rocm", true, "rocm"},
+    BackendName{"xpu", true, "xpu"},  BackendName{"cann", true, "npu"},   BackendName{"opencl", true, "opencl"},
 };
-constexpr std::array noarch_backends{"cpu",  "cuda", "rocm", "xpu",    "metal",
-                                     "npu",  "cann", "tpu",  "neuron", "universal"};
+constexpr std::array noarch_backends{"cpu", "cuda", "rocm", "xpu",    "metal",
+                                     "npu", "cann", "tpu",  "neuron", "universal"};
 
 bool all_digits(std::string_view text) {
-  return !text.empty() && text.size() <= 9 && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return !text.empty() && text.size() <= 9 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 std::uint32_t number(std::string_view digits) {
@@ -64,7 +65,8 @@ std::optional<Backend> parse_backend(std::string_view text) {
     std::string_view digits = text;
     if (known.versioned && take(digits, known.name) && all_digits(digits) && digits.size() >= 2) {
       // Without leading zeros, or two names would be one variant.
-      const BackendVersion version{number(digits.substr(0, digits.size() - 1)), number(digits.substr(digits.size() - 1))};
+      const BackendVersion version{number(digits.substr(0, digits.size() - 1)),
+                                   number(digits.substr(digits.size() - 1))};
       if (digits.front() == '0') {
         return std::nullopt;
       }
@@ -75,11 +77,13 @@ std::optional<Backend> parse_backend(std::string_view text) {
 }
 
 std::string backend_text(const Backend& backend) {
-  return backend.version ? fmt::format("{}{}{}", backend.name, backend.version->major, backend.version->minor) : backend.name;
+  return backend.version ? fmt::format("{}{}{}", backend.name, backend.version->major, backend.version->minor)
+                         : backend.name;
 }
 
 std::string_view device_of(const Backend& backend) {
-  const auto found = std::find_if(backends.begin(), backends.end(), [&](const BackendName& b) { return b.name == backend.name; });
+  const auto found =
+      std::find_if(backends.begin(), backends.end(), [&](const BackendName& b) { return b.name == backend.name; });
   return found == backends.end() ? std::string_view(backend.name) : found->device;
 }
 
@@ -107,18 +111,19 @@ std::string selected_backend(const SystemFacts& facts, std::string_view device_t
 
 std::optional<std::string> version_misfit(const Backend& backend, const SystemFacts& facts) {
   const auto differs = [&](const char* name, const std::optional<BackendVersion>& system) {
-    return fmt::format("{} version ({}) is not compatible with system {} version ({})", name, version_text(backend.version), name,
-                       version_text(system));
+    return fmt::format("{} version ({}) is not compatible with system {} version ({})", name,
+                       version_text(backend.version), name, version_text(system));
   };
-  if (backend.name == "cu" && !(facts.cuda && facts.cuda->major == backend.version->major &&
-                                backend.version->minor <= facts.cuda->minor)) {
+  if (backend.name == "cu" &&
+      !(facts.cuda && facts.cuda->major == backend.version->major && backend.version->minor <= facts.cuda->minor)) {
     return differs("CUDA", facts.cuda);
   }
   if (backend.name == "rocm" && facts.rocm != backend.version) {
     return differs("ROCm", facts.rocm);
   }
   if (backend.name == "opencl" && !(facts.opencl && (facts.opencl->major > backend.version->major ||
-                                    (facts.opencl->major == backend.version->major && facts.opencl->minor >= backend.version->minor)))) {
+                                                     (facts.opencl->major == backend.version->major &&
+                                                      facts.opencl->minor >= backend.version->minor)))) {
     return differs("OpenCL", facts.opencl);
   }
   return std::nullopt;
@@ -177,7 +182,8 @@ Result<Variant> parse_variant(std::string_view name) {
   variant.os = rest;
   const auto word = [](const std::string& text) {
     return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+    });
   };
   if (!word(variant.cpu) || !word(variant.os)) {
     return malformed(name, "it does not end in a processor and a system, as in x86_64-linux");
@@ -191,8 +197,9 @@ std::string to_string(const Variant& variant) {
   if (variant.framework.kind == Framework::Kind::torch_noarch) {
     return fmt::format("{}-{}", framework, variant.backend.name);
   }
-  return fmt::format("{}-{}{}{}-{}-{}", framework, variant.framework.cxx_abi, variant.framework.cxx_abi.empty() ? "" : "-",
-                     backend_text(variant.backend), variant.cpu, variant.os);
+  return fmt::format("{}-{}{}{}-{}-{}", framework, variant.framework.cxx_abi,
+                     variant.framework.cxx_abi.empty() ? "" : "-", backend_text(variant.backend), variant.cpu,
+                     variant.os);
 }
 
 std::optional<std::string> misfit(const Variant& variant, const SystemFacts& facts, std::string_view device_type) {
@@ -213,7 +220,8 @@ std::optional<std::string> misfit(const Variant& variant, const SystemFacts& fac
 }
 
 bool preferred(const Variant& a, const Variant& b) {
-  const BackendVersion va = a.backend.version.value_or(BackendVersion{}), vb = b.backend.version.value_or(BackendVersion{});
+  const BackendVersion va = a.backend.version.value_or(BackendVersion{}),
+                       vb = b.backend.version.value_or(BackendVersion{});
   if (!(va == vb)) {
     return va.major != vb.major ? va.major > vb.major : va.minor > vb.minor;
   }

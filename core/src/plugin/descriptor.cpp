@@ -15,7 +15,7 @@ namespace layerhub::plugin {
 namespace {
 
 constexpr std::uint32_t max_kernels = 4096;
-constexpr std::uint32_t max_table = 64;    // arguments, attributes
+constexpr std::uint32_t max_table = 64;  // arguments, attributes
 constexpr std::uint32_t max_constraints = 256;
 constexpr std::size_t max_text = 256;
 
@@ -119,8 +119,8 @@ class KernelImport {
     const std::size_t out = kernel_.count(LH_ARG_OUTPUT) + kernel_.count(LH_ARG_STATE);
     const std::size_t scalars = kernel_.count(LH_ARG_SCALAR_INT) + kernel_.count(LH_ARG_SCALAR_FLOAT);
     if (in > detail::max_inputs || out > detail::max_outputs || scalars > detail::max_scalars || out == 0) {
-      return fmt::format("{} inputs and params, {} outputs and states, {} scalars; this host takes {}, 1 to {} and {}", in,
-                         out, scalars, detail::max_inputs, detail::max_outputs, detail::max_scalars);
+      return fmt::format("{} inputs and params, {} outputs and states, {} scalars; this host takes {}, 1 to {} and {}",
+                         in, out, scalars, detail::max_inputs, detail::max_outputs, detail::max_scalars);
     }
     return {};
   }

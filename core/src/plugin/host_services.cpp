@@ -17,7 +17,7 @@ namespace plugin {
 namespace {
 
 ThreadPool& pool() {
-  static ThreadPool& instance = *new ThreadPool(usable_processors());    // its threads may outlive main's statics
+  static ThreadPool& instance = *new ThreadPool(usable_processors());  // its threads may outlive main's statics
   return instance;
 }
 

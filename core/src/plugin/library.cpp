@@ -54,7 +54,7 @@ Result<void> check_exports(const admission::ElfImage& image, const std::string& 
 Result<boost::dll::shared_library> open_with_boost(const boost::filesystem::path& file) {
   try {
     return boost::dll::shared_library(file, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
-  } catch (const boost::system::system_error& error) {    // what() holds dlerror's text
+  } catch (const boost::system::system_error& error) {  // what() holds dlerror's text
     return make_reason(ErrorCode::bad_library, "library",
                        fmt::format("{}: the system's loader refuses it; see its reason below", file.string()),
                        {{"reason", printable(error.what(), 600)}});
@@ -79,8 +79,10 @@ Result<Descriptor> query(const boost::dll::shared_library& handle, const std::st
                    "ask the plugin's author");
   }
   if (minor > newest_minor || minor < oldest_minor) {
-    return refused(ErrorCode::abi_mismatch, name, fmt::format("it chose minor {} of the ABI, offered were {} to {}", minor, oldest_minor, newest_minor),
-                   "ask the plugin's author");
+    return refused(
+        ErrorCode::abi_mismatch, name,
+        fmt::format("it chose minor {} of the ABI, offered were {} to {}", minor, oldest_minor, newest_minor),
+        "ask the plugin's author");
   }
   return import_descriptor(*plugin, minor, name);
 }

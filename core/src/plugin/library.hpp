@@ -17,7 +17,7 @@ inline constexpr std::uint32_t newest_minor = LH_ABI_MINOR, oldest_minor = 0;
 struct Library {
   boost::filesystem::path path;
   FileIdentity identity;
-  boost::dll::shared_library handle;    // open as long as this lives, but for libraries that stay resident
+  boost::dll::shared_library handle;  // open as long as this lives, but for libraries that stay resident
   Descriptor descriptor;
 };
 

@@ -19,7 +19,7 @@ namespace {
 // Never destroyed: libraries that stay resident are held here until the process ends, and the system unmaps them.
 struct Registry {
   std::mutex mutex;
-  std::map<std::string, std::weak_ptr<const Plugin>> open;         // by canonical path
+  std::map<std::string, std::weak_ptr<const Plugin>> open;  // by canonical path
   std::map<std::string, std::shared_ptr<const Plugin>> resident;
 };
 Registry& registry() {
@@ -28,14 +28,16 @@ Registry& registry() {
 }
 
 std::string differs(const std::string& what, const std::string& metadata, const std::string& library) {
-  return metadata == library ? "" : fmt::format("{} is `{}` in metadata.json and `{}` in the library", what,
-                                                printable(metadata), printable(library));
+  return metadata == library ? ""
+                             : fmt::format("{} is `{}` in metadata.json and `{}` in the library", what,
+                                           printable(metadata), printable(library));
 }
 
 std::string describe_arguments(const hub::KernelInfo& kernel) {
   std::string text;
   for (const hub::Argument& a : kernel.arguments) {
-    text += fmt::format("{}{} {}{}", text.empty() ? "" : ", ", argument_kind_name(a.kind), a.name, a.optional ? "?" : "");
+    text +=
+        fmt::format("{}{} {}{}", text.empty() ? "" : ", ", argument_kind_name(a.kind), a.name, a.optional ? "?" : "");
   }
   for (const hub::Attribute& a : kernel.attributes) {
     text += fmt::format(", attribute {} {}{}", attribute_kind_name(a.kind), a.name, a.required ? "" : "?");
@@ -50,10 +52,14 @@ std::string describe_kernel(const hub::KernelInfo& kernel) {
 std::string kernel_difference(const hub::KernelInfo& promised, const hub::KernelInfo& found) {
   const std::string name = "of " + describe_kernel(promised) + " ";
   for (const std::string& difference :
-       {differs(name + "the signature", fmt::format("{:016x}", promised.signature), fmt::format("{:016x}", found.signature)),
-        differs(name + "the lowest capability", std::to_string(promised.min_capability), std::to_string(found.min_capability)),
-        differs(name + "the highest capability", std::to_string(promised.max_capability), std::to_string(found.max_capability)),
-        differs(name + "the features", fmt::format("{}", fmt::join(promised.features, ",")), fmt::format("{}", fmt::join(found.features, ","))),
+       {differs(name + "the signature", fmt::format("{:016x}", promised.signature),
+                fmt::format("{:016x}", found.signature)),
+        differs(name + "the lowest capability", std::to_string(promised.min_capability),
+                std::to_string(found.min_capability)),
+        differs(name + "the highest capability", std::to_string(promised.max_capability),
+                std::to_string(found.max_capability)),
+        differs(name + "the features", fmt::format("{}", fmt::join(promised.features, ",")),
+                fmt::format("{}", fmt::join(found.features, ","))),
         differs(name + "the arguments", describe_arguments(promised), describe_arguments(found)),
         differs(name + "the traits", std::to_string(promised.traits), std::to_string(found.traits)),
         differs(name + "training", promised.has_backward ? "yes" : "no", found.has_backward ? "yes" : "no")}) {
@@ -87,7 +93,9 @@ std::string difference(const hub::Metadata& metadata, const hub::LibraryInfo& li
     }
     promised.erase(at);
   }
-  return promised.empty() ? "" : fmt::format("metadata.json has the kernel {}, the library does not", promised.begin()->first);
+  return promised.empty()
+             ? ""
+             : fmt::format("metadata.json has the kernel {}, the library does not", promised.begin()->first);
 }
 
 Result<void> check_promised(const hub::Metadata& metadata, const hub::LibraryInfo& library, const Descriptor& found,
@@ -96,14 +104,18 @@ Result<void> check_promised(const hub::Metadata& metadata, const hub::LibraryInf
   if (text.empty()) {
     return success();
   }
-  return make_reason(ErrorCode::bad_metadata, "descriptor",
-                     fmt::format("{}: {}; build or install the plugin again, the two must come from one build", name, text));
+  return make_reason(
+      ErrorCode::bad_metadata, "descriptor",
+      fmt::format("{}: {}; build or install the plugin again, the two must come from one build", name, text));
 }
 
 }  // namespace
 
 Plugin::Plugin(Library library, std::string repo, std::string revision, std::string variant)
-    : library_(std::move(library)), repo_(std::move(repo)), revision_(std::move(revision)), variant_(std::move(variant)) {
+    : library_(std::move(library)),
+      repo_(std::move(repo)),
+      revision_(std::move(revision)),
+      variant_(std::move(variant)) {
   log(LogLevel::info, "opened {} ({}@{})", library_.path.string(), repo_, revision_);
 }
 
@@ -125,14 +137,16 @@ Result<std::shared_ptr<const Plugin>> load_plugin(const hub::Resolved& resolved,
   const boost::filesystem::path real = boost::filesystem::canonical(file, no_file);
   const std::string key = (no_file ? file : real).string();
   Registry& known = registry();
-  std::lock_guard lock(known.mutex);    // held while a library opens: whoever asks for the same one waits for it
+  std::lock_guard lock(known.mutex);  // held while a library opens: whoever asks for the same one waits for it
   if (const auto found = known.open.find(key); found != known.open.end()) {
     if (std::shared_ptr<const Plugin> plugin = found->second.lock()) {
       BOOST_OUTCOME_TRY(const FileIdentity now, file_identity(file));
       if (!(now == plugin->identity())) {
-        return make_reason(ErrorCode::bad_library, "library",
-                           fmt::format("{}: it was replaced while this process has it open; publish a changed plugin as a "
-                                       "new revision, or restart", key));
+        return make_reason(
+            ErrorCode::bad_library, "library",
+            fmt::format("{}: it was replaced while this process has it open; publish a changed plugin as a "
+                        "new revision, or restart",
+                        key));
       }
       BOOST_OUTCOME_TRY(check_promised(resolved.metadata, library, plugin->descriptor(), key));
       return plugin;

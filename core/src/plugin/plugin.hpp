@@ -33,8 +33,8 @@ class Plugin {
 
 // The open library of a resolved variant, or a fresh one; two threads that ask at once open it once. The metadata
 // promised what the library then must say of itself.
-// Refused: what open_library refuses, and bad_metadata where the library contradicts what was expected of it; then it is
-// closed again. [thread-safe]
+// Refused: what open_library refuses, and bad_metadata where the library contradicts what was expected of it; then
+// it is closed again. [thread-safe]
 Result<std::shared_ptr<const Plugin>> load_plugin(const hub::Resolved& resolved, const hub::LibraryInfo& library);
 
 // Those that are open now. [thread-safe]

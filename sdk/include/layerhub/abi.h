@@ -2,7 +2,8 @@
 /* layerhub/abi.h: the contract between a host's loader and a kernel plugin.
  *
  * A plugin is one shared library (per capability level) that exports one symbol, lh_plugin_query_v1. Everything else is
- * reached from the lh_plugin that it returns. The header is C11 and C++20, needs DLPack alone, and is for 64-bit systems.
+ * reached from the lh_plugin that it returns. The header is C11 and C++20, needs DLPack alone, and is for 64-bit
+ * systems.
  *
  * Words: sdk/docs/rules.md has the rules with their tests, sdk/docs/abi-history.md what each minor added and why.
  *
@@ -117,9 +118,9 @@ typedef struct lh_arg {
 } lh_arg;
 
 /* Constraints are data and the HOST checks them, so that no plugin can forget one. What is not stated is closed: dense
- * row-major, aligned to the element's size, no overlap between a written argument and any other. A constraint that names
- * an absent optional argument holds. For a param with a block format every constraint but DTYPE_IN sees the logical
- * shape (bytes of a row / bytes of a block * elements of a block); DTYPE_IN does not apply, `formats` does.
+ * row-major, aligned to the element's size, no overlap between a written argument and any other. A constraint that
+ * names an absent optional argument holds. For a param with a block format every constraint but DTYPE_IN sees the
+ * logical shape (bytes of a row / bytes of a block * elements of a block); DTYPE_IN does not apply, `formats` does.
  * Rationale: on hubs without this, kernels that forgot a check returned wrong numbers for strided views. */
 enum { /* lh_constraint.kind; dims count from 0, negative ones from the end (-1 is the last) */
   LH_C_DTYPE_IN = 1,      /* dtypes[n_dtypes] */

@@ -58,7 +58,8 @@ TEST_CASE("no more parts are made than have the least work") {
 }
 
 TEST_CASE("a host without threads to lend, or none at all, runs everything in the caller") {
-  static const lh_host bare{sizeof(lh_host), 0, nullptr, [](const lh_host*, const char*) -> const void* { return nullptr; }, nullptr};
+  static const lh_host bare{sizeof(lh_host), 0, nullptr,
+                            [](const lh_host*, const char*) -> const void* { return nullptr; }, nullptr};
   for (const lh_host* host : {&bare, static_cast<const lh_host*>(nullptr)}) {
     CHECK(worker_count(host) == 1);
     std::vector<std::uint32_t> order;

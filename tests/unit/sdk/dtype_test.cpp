@@ -58,7 +58,8 @@ TEST_CASE("each 16-bit value survives the way to float and back") {
     if (!std::isnan(to_float(half)) && from_float<float16>(to_float(half)).bits != bits) FAIL("float16 " << bits);
     if (!std::isnan(to_float(brain)) && from_float<bfloat16>(to_float(brain)).bits != bits) FAIL("bfloat16 " << bits);
     if (std::isnan(to_float(half)) && !std::isnan(to_float(from_float<float16>(to_float(half))))) FAIL("float16 NaN");
-    if (std::isnan(to_float(brain)) && !std::isnan(to_float(from_float<bfloat16>(to_float(brain))))) FAIL("bfloat16 NaN");
+    if (std::isnan(to_float(brain)) && !std::isnan(to_float(from_float<bfloat16>(to_float(brain)))))
+      FAIL("bfloat16 NaN");
   }
   SUCCEED();
 }

@@ -46,7 +46,9 @@ TEST_CASE("q8_0 holds signed bytes") {
 }
 
 TEST_CASE("a row of 576 elements has the bytes that GGUF files give it") {
-  const auto bytes = [](std::string_view name) { return 576 / find_block_format(name)->elements * find_block_format(name)->bytes; };
+  const auto bytes = [](std::string_view name) {
+    return 576 / find_block_format(name)->elements * find_block_format(name)->bytes;
+  };
   CHECK(bytes("gguf.q4_0") == 324);
   CHECK(bytes("gguf.q4_1") == 360);
   CHECK(bytes("gguf.q8_0") == 612);

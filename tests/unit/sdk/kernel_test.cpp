@@ -77,7 +77,8 @@ struct Creation {
   lh_error error{sizeof(lh_error), 0, text, sizeof text, 0};
 };
 
-TEST_CASE("arguments, attributes and constraints are described in the declared order, the layer's before the kernel's") {
+TEST_CASE(
+    "arguments, attributes and constraints are described in the declared order, the layer's before the kernel's") {
   REQUIRE(stateless.n_args == 4);
   CHECK(view(stateless.args[1].name) == "weight");
   CHECK(view(stateless.args[1].formats) == "gguf.q8_0");

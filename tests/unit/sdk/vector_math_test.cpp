@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The wide levels of the same source are held to the same by the tests of kernels; here the vectors are the baseline's.
+// The wide levels of the same source are held to the same by the tests of kernels; here the vectors are the
+// baseline's.
 #include <layerhub/sdk/vector_math.hpp>
 
 #include "support/catch.hpp"

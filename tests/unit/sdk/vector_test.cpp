@@ -10,7 +10,8 @@
 namespace layerhub::sdk {
 namespace {
 
-TEMPLATE_TEST_CASE("a vector loads each 16-bit value as the scalar conversion does, and stores it back", "", bfloat16, float16) {
+TEMPLATE_TEST_CASE("a vector loads each 16-bit value as the scalar conversion does, and stores it back", "", bfloat16,
+                   float16) {
   for (std::uint32_t begin = 0; begin < 65536; begin += lanes) {
     std::array<TestType, lanes> in{}, out{};
     for (std::uint32_t i = 0; i < lanes; ++i) in[i] = TestType{static_cast<std::uint16_t>(begin + i)};
@@ -39,7 +40,8 @@ TEMPLATE_TEST_CASE("a vector rounds floats as the scalar conversion does", "", b
 
 TEMPLATE_TEST_CASE("a part neither reads nor writes beyond its count", "", float, bfloat16, float16) {
   for (std::int64_t count = 1; count < lanes; ++count) {
-    std::vector<TestType> in(static_cast<std::size_t>(count), from_float<TestType>(2.f));  // its end is the heap block's
+    std::vector<TestType> in(static_cast<std::size_t>(count),
+                             from_float<TestType>(2.f));  // its end is the heap block's
     std::array<TestType, lanes> out{};
     const Floats v = load(in.data(), Part{count});
     store(out.data(), v + 1.f, Part{count});
@@ -50,7 +52,8 @@ TEMPLATE_TEST_CASE("a part neither reads nor writes beyond its count", "", float
   }
 }
 
-TEMPLATE_TEST_CASE("write fills exactly its elements, past the cache or not, from any address", "", float, bfloat16, float16) {
+TEMPLATE_TEST_CASE("write fills exactly its elements, past the cache or not, from any address", "", float, bfloat16,
+                   float16) {
   for (const bool is_streamed : {false, true}) {
     for (std::size_t offset = 0; offset < 20; ++offset) {
       for (std::int64_t count = 0; count < 70; ++count) {
@@ -64,7 +67,8 @@ TEMPLATE_TEST_CASE("write fills exactly its elements, past the cache or not, fro
         for (std::size_t i = 0; i < y.size(); ++i) {
           const auto position = static_cast<std::int64_t>(i) - static_cast<std::int64_t>(offset);
           const bool inside = position >= 0 && position < count;
-          if (to_float(y[i]) != (inside ? static_cast<float>(position + 1) : 0.f)) FAIL(offset << "+" << count << " at " << i);
+          if (to_float(y[i]) != (inside ? static_cast<float>(position + 1) : 0.f))
+            FAIL(offset << "+" << count << " at " << i);
         }
       }
     }

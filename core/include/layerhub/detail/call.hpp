@@ -21,17 +21,19 @@
 
 namespace layerhub::detail {
 
-// ---- The host's arguments, as its forward declares them --------------------------------------------------------------
+// ---- The host's arguments, as its forward declares them
+// --------------------------------------------------------------
 
 enum class HostArgumentKind : std::uint8_t { read_tensor, written_tensor, integer, real };
 
 struct HostArgument {
   HostArgumentKind kind;
-  bool optional;    // passed by pointer: nullptr is absent
+  bool optional;  // passed by pointer: nullptr is absent
 };
 
 template <class T>
-concept TensorPointer = std::is_pointer_v<std::remove_cvref_t<T>> && TensorLike<std::remove_pointer_t<std::remove_cvref_t<T>>>;
+concept TensorPointer =
+    std::is_pointer_v<std::remove_cvref_t<T>> && TensorLike<std::remove_pointer_t<std::remove_cvref_t<T>>>;
 
 // Parameter is a parameter's type in the host's forward.
 template <class Parameter>
@@ -41,24 +43,26 @@ consteval HostArgument host_argument() {
     constexpr bool read = std::is_const_v<std::remove_pointer_t<Plain>>;
     return {read ? HostArgumentKind::read_tensor : HostArgumentKind::written_tensor, true};
   } else if constexpr (TensorLike<Plain>) {
-    constexpr bool written = std::is_lvalue_reference_v<Parameter> && !std::is_const_v<std::remove_reference_t<Parameter>>;
+    constexpr bool written =
+        std::is_lvalue_reference_v<Parameter> && !std::is_const_v<std::remove_reference_t<Parameter>>;
     return {written ? HostArgumentKind::written_tensor : HostArgumentKind::read_tensor, false};
   } else if constexpr (std::integral<Plain>) {
     return {HostArgumentKind::integer, false};
   } else {
-    static_assert(std::floating_point<Plain>,
-                  "a parameter of forward is neither a tensor (is as_dltensor found for it?) nor an integer nor a float");
+    static_assert(
+        std::floating_point<Plain>,
+        "a parameter of forward is neither a tensor (is as_dltensor found for it?) nor an integer nor a float");
     return {HostArgumentKind::real, false};
   }
 }
 
 // What is the same for all layers of one marked type.
 struct LayerType {
-  std::string_view name;         // "RMSNorm", as mappings name it
-  std::string_view host_type;    // for messages
+  std::string_view name;       // "RMSNorm", as mappings name it
+  std::string_view host_type;  // for messages
   const HostArgument* arguments;
   std::uint32_t n_arguments;
-  bool is_function = false;      // a KernelFunction: bound when it is made, with nothing to fall back to
+  bool is_function = false;  // a KernelFunction: bound when it is made, with nothing to fall back to
 };
 
 // One marked layer, without its C++ type.
@@ -69,18 +73,20 @@ struct LayerRef {
   std::vector<Member> (*members)(const void* layer);
 };
 
-// ---- Out of line, in core/src/dispatch/layer_state.cpp ---------------------------------------------------------------
+// ---- Out of line, in core/src/dispatch/layer_state.cpp
+// ---------------------------------------------------------------
 
-// Resolves, loads and binds for this device under the current mapping, and publishes the row. Throws as the policy says.
+// Resolves, loads and binds for this device under the current mapping, and publishes the row. Throws as the policy
+// says.
 LAYERHUB_API void bind_for_call(const LayerRef& layer, DLDevice device);
 // A constraint that does not hold, or LH_DECLINED: counts it, and the host's own forward runs.
 LAYERHUB_API void note_refused(const BoundCall& binding, std::uint32_t constraint) noexcept;
 LAYERHUB_API void note_declined(const BoundCall& binding) noexcept;
 // Throws Error(kernel_failed) with the plugin's text.
-[[noreturn]] LAYERHUB_API void throw_kernel_failure(const LayerRef& layer, const BoundCall& binding, std::int32_t status,
-                                                    const CallFrame& frame);
-LAYERHUB_API void prepare_frame(CallFrame& frame) noexcept;    // fills in what every call of a frame shares
-LAYERHUB_API void release_frame(CallFrame& frame) noexcept;    // gives its workspace back
+[[noreturn]] LAYERHUB_API void throw_kernel_failure(const LayerRef& layer, const BoundCall& binding,
+                                                    std::int32_t status, const CallFrame& frame);
+LAYERHUB_API void prepare_frame(CallFrame& frame) noexcept;  // fills in what every call of a frame shares
+LAYERHUB_API void release_frame(CallFrame& frame) noexcept;  // gives its workspace back
 // Throws Error(invalid_argument): a tensor of more dimensions than the ABI has.
 [[noreturn]] LAYERHUB_API void throw_rank(const LayerType& type, std::int32_t rank);
 // Throws Error(invalid_argument) if a member of the layer changed since it was bound. Called in debug builds.
@@ -125,17 +131,18 @@ DLTensor* view_of(T& argument, View& storage, const LayerType& type) {
 
 // ---- The call -------------------------------------------------------------------------------------------------------
 
-struct Slots {    // how far the frame's arrays are filled
+struct Slots {  // how far the frame's arrays are filled
   std::uint32_t in = 0, out = 0, scalars = 0;
 };
 
 // Parameter decides what the argument is; T is what it is stored as. `written` keeps the host's order until the
 // binding is known, which says where each stands.
 template <class Parameter, class T>
-inline void place(T& argument, View& storage, const LayerType& type, CallFrame& frame, DLTensor** written, Slots& slots) {
+inline void place(T& argument, View& storage, const LayerType& type, CallFrame& frame, DLTensor** written,
+                  Slots& slots) {
   constexpr HostArgument kind = host_argument<Parameter>();
   if constexpr (TensorPointer<Parameter> && !std::same_as<T, std::remove_cvref_t<Parameter>>) {
-    std::remove_cvref_t<Parameter> pointer = argument;    // a literal nullptr
+    std::remove_cvref_t<Parameter> pointer = argument;  // a literal nullptr
     place<Parameter>(pointer, storage, type, frame, written, slots);
   } else if constexpr (kind.kind == HostArgumentKind::read_tensor) {
     frame.in[slots.in++] = view_of(argument, storage, type);
@@ -217,7 +224,8 @@ template <class... Parameters, class... Arguments>
   throw_kernel_failure(layer, binding, status, frame);
 }
 
-// A call inside a call of the same thread, which a host's own runner makes when it works on other things while it waits.
+// A call inside a call of the same thread, which a host's own runner makes when it works on other things while it
+// waits.
 template <class... Parameters, class... Arguments>
 [[gnu::noinline]] Served attempt_nested(const ThreadRecord& thread, const LayerRef& layer, DLDevice& device,
                                         Arguments&... arguments) {

@@ -22,8 +22,8 @@
 
 namespace layerhub::detail {
 
-inline constexpr std::size_t max_inputs = 16;     // params included
-inline constexpr std::size_t max_outputs = 8;     // states included
+inline constexpr std::size_t max_inputs = 16;  // params included
+inline constexpr std::size_t max_outputs = 8;  // states included
 inline constexpr std::size_t max_scalars = 8;
 
 struct CallFrame;
@@ -37,21 +37,21 @@ using CheckConstraints = std::uint32_t (*)(const struct BoundCall&, const CallFr
 struct BoundCall {
   std::int32_t (*forward)(const lh_instance*, const lh_call*, lh_error*) = nullptr;
   const lh_instance* instance = nullptr;
-  CheckConstraints check = nullptr;       // nullptr: nothing to check
-  FindLayout find_layout = nullptr;       // nullptr: no workspace
+  CheckConstraints check = nullptr;  // nullptr: nothing to check
+  FindLayout find_layout = nullptr;  // nullptr: no workspace
   DLDevice device{kDLCPU, 0};
-  const DLTensor* const* fixed_in = nullptr;    // what follows the host's inputs: absent optional ones, then the params
+  const DLTensor* const* fixed_in = nullptr;  // what follows the host's inputs: absent optional ones, then the params
   std::uint32_t n_fixed_in = 0;
-  std::uint16_t n_in = 0, n_out = 0, n_scalars = 0, n_saved = 0;    // as they stand in lh_call
-  std::array<std::uint8_t, max_outputs> out_order{};    // where the host's n-th written tensor stands in lh_call.out
+  std::uint16_t n_in = 0, n_out = 0, n_scalars = 0, n_saved = 0;  // as they stand in lh_call
+  std::array<std::uint8_t, max_outputs> out_order{};  // where the host's n-th written tensor stands in lh_call.out
 };
 
 // One row: bindings made by kernelize hold under every mapping.
 inline constexpr std::uint64_t any_mapping = 0;
 struct DispatchRow {
-  std::uint64_t device;          // the bytes of the DLDevice that tensors name
-  std::uint64_t mapping;         // the id of the mapping that the row was made under, or any_mapping
-  const BoundCall* binding;      // nullptr: the layer's own forward
+  std::uint64_t device;      // the bytes of the DLDevice that tensors name
+  std::uint64_t mapping;     // the id of the mapping that the row was made under, or any_mapping
+  const BoundCall* binding;  // nullptr: the layer's own forward
 };
 struct DispatchTable {
   std::uint32_t n_rows = 0;
@@ -60,7 +60,7 @@ struct DispatchTable {
 LAYERHUB_API extern const DispatchTable empty_table;
 
 struct CallFrame {
-  lh_call call;    // its workspace is the frame's own and grows in find_layout
+  lh_call call;  // its workspace is the frame's own and grows in find_layout
   lh_error error;
   const DLTensor* in[max_inputs];
   DLTensor* out[max_outputs];
@@ -70,8 +70,8 @@ struct CallFrame {
 
 // One per thread that has called a layer; never freed, reused after the thread's end.
 struct alignas(64) ThreadRecord {
-  std::atomic<std::uint64_t> sequence{0};    // odd: a call of this thread is in flight
-  std::uint64_t scope = 0;                   // the id of the thread's innermost mapping scope; 0: none
+  std::atomic<std::uint64_t> sequence{0};  // odd: a call of this thread is in flight
+  std::uint64_t scope = 0;                 // the id of the thread's innermost mapping scope; 0: none
   CallFrame frame;
 
   // false: a call of this thread is in flight already, which keeps every binding alive for the nested one too.
@@ -88,9 +88,7 @@ struct alignas(64) ThreadRecord {
 #endif
     return true;
   }
-  void leave() noexcept {
-    sequence.store(sequence.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-  }
+  void leave() noexcept { sequence.store(sequence.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
 };
 
 // `__thread`, since a C++ thread_local seen from another library is reached through a function call; initial-exec,

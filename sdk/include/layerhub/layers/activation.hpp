@@ -5,8 +5,8 @@
 //   MulAndSilu                                y = x[..., :d] * silu(x[..., d:])
 //   Silu, Gelu, GeluTanh, FastGELU, NewGELU, QuickGELU, ReLU                        x (...) -> y (...)
 //
-// The names and formulas are those of the layers that kernels on the Hub replace. FastGELU and NewGELU are tanh GELU with
-// the constant sqrt(2/pi) cut to 8 digits, as the models that name them were trained.
+// The names and formulas are those of the layers that kernels on the Hub replace. FastGELU and NewGELU are
+// tanh GELU with the constant sqrt(2/pi) cut to 8 digits, as the models that name them were trained.
 #pragma once
 
 #include <layerhub/sdk/layer.hpp>
@@ -56,7 +56,7 @@ inline std::vector<sdk::Example> near_and_far() { return {{{}, {}, {}, 1}, {{}, 
 struct Gated {
   static constexpr std::array arguments{sdk::input("x"), sdk::output("y")};
   static constexpr std::array constraints{
-      sdk::rank("x", 1, LH_MAX_RANK),           sdk::dim_multiple("x", -1, 2), sdk::same_shape_except("y", "x", -1),
+      sdk::rank("x", 1, LH_MAX_RANK),         sdk::dim_multiple("x", -1, 2), sdk::same_shape_except("y", "x", -1),
       sdk::dim_ratio("y", -1, 1, "x", -1, 2), sdk::same_dtype("y", "x"),
   };
   static std::vector<sdk::Example> examples() { return near_and_far(); }

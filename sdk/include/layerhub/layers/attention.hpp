@@ -19,23 +19,34 @@ namespace layerhub::layers {
 
 struct CausalAttention {
   static constexpr std::string_view name = "CausalAttention";
-  static constexpr std::array arguments{sdk::input("q"),          sdk::input("k"),
-                                        sdk::input("v"),          sdk::state("k_cache"),
-                                        sdk::state("v_cache"),    sdk::scalar_int("kv_length"),
-                                        sdk::scalar_float("scale"), sdk::output("output")};
+  static constexpr std::array arguments{sdk::input("q"),
+                                        sdk::input("k"),
+                                        sdk::input("v"),
+                                        sdk::state("k_cache"),
+                                        sdk::state("v_cache"),
+                                        sdk::scalar_int("kv_length"),
+                                        sdk::scalar_float("scale"),
+                                        sdk::output("output")};
   static constexpr std::array constraints{
-      sdk::rank("q", 3, 3),          sdk::rank("k", 3, 3),
-      sdk::rank("k_cache", 3, 3),    sdk::same_shape_except("k", "q", 1),
-      sdk::same_shape("v", "k"),     sdk::same_dim("k_cache", 1, "k", 1),
-      sdk::same_dim("k_cache", 2, "k", 2), sdk::same_shape("v_cache", "k_cache"),
-      sdk::same_shape("output", "q"), sdk::same_dtype("k", "q"),
-      sdk::same_dtype("v", "q"),     sdk::same_dtype("output", "q"),
+      sdk::rank("q", 3, 3),
+      sdk::rank("k", 3, 3),
+      sdk::rank("k_cache", 3, 3),
+      sdk::same_shape_except("k", "q", 1),
+      sdk::same_shape("v", "k"),
+      sdk::same_dim("k_cache", 1, "k", 1),
+      sdk::same_dim("k_cache", 2, "k", 2),
+      sdk::same_shape("v_cache", "k_cache"),
+      sdk::same_shape("output", "q"),
+      sdk::same_dtype("k", "q"),
+      sdk::same_dtype("v", "q"),
+      sdk::same_dtype("output", "q"),
       sdk::same_dtype("v_cache", "k_cache"),
   };
 
   static void reference(sdk::ReferenceCall& call) {
     const sdk::RealTensor& q = call.tensor("q");
-    const std::int64_t tokens = q.shape[0], heads = q.shape[1], width = q.shape[2], kv_heads = call.tensor("k").shape[1];
+    const std::int64_t tokens = q.shape[0], heads = q.shape[1], width = q.shape[2],
+                       kv_heads = call.tensor("k").shape[1];
     const std::int64_t before = call.integer("kv_length");
     for (const auto& [from, to] : {std::pair{"k", "k_cache"}, std::pair{"v", "v_cache"}}) {
       const sdk::RealTensor& fresh = call.tensor(from);
@@ -51,7 +62,8 @@ struct CausalAttention {
   static std::vector<sdk::Example> examples();
 
  private:
-  static void attend(sdk::ReferenceCall& call, std::int64_t row, std::int64_t kv_head, std::int64_t positions, std::int64_t kv_heads) {
+  static void attend(sdk::ReferenceCall& call, std::int64_t row, std::int64_t kv_head, std::int64_t positions,
+                     std::int64_t kv_heads) {
     const sdk::RealTensor &q = call.tensor("q"), &keys = call.tensor("k_cache"), &values = call.tensor("v_cache");
     std::vector<double> weights(static_cast<std::size_t>(positions));
     double largest = -1e300, sum = 0;
@@ -82,10 +94,15 @@ inline std::vector<sdk::Example> CausalAttention::examples() {
     std::int64_t tokens, q_heads, kv_heads, width, capacity, before;
   };
   std::vector<sdk::Example> all;
-  for (const Sizes& s : {Sizes{1, 1, 1, 8, 1, 0}, Sizes{1, 9, 3, 64, 700, 0}, Sizes{1, 9, 3, 64, 1300, 1200}, Sizes{5, 4, 2, 64, 40, 35},
-                         Sizes{33, 9, 3, 64, 64, 7}, Sizes{70, 2, 1, 30, 600, 512}, Sizes{2, 8, 8, 128, 1030, 1028}, Sizes{3, 6, 1, 256, 20, 11}}) {
-    all.push_back({{{"q", {s.tokens, s.q_heads, s.width}}, {"k", {s.tokens, s.kv_heads, s.width}}, {"k_cache", {s.capacity, s.kv_heads, s.width}}},
-                   {{"kv_length", static_cast<double>(s.before)}, {"scale", 1 / std::sqrt(static_cast<double>(s.width))}}, {}});
+  for (const Sizes& s : {Sizes{1, 1, 1, 8, 1, 0}, Sizes{1, 9, 3, 64, 700, 0}, Sizes{1, 9, 3, 64, 1300, 1200},
+                         Sizes{5, 4, 2, 64, 40, 35}, Sizes{33, 9, 3, 64, 64, 7}, Sizes{70, 2, 1, 30, 600, 512},
+                         Sizes{2, 8, 8, 128, 1030, 1028}, Sizes{3, 6, 1, 256, 20, 11}}) {
+    all.push_back(
+        {{{"q", {s.tokens, s.q_heads, s.width}},
+          {"k", {s.tokens, s.kv_heads, s.width}},
+          {"k_cache", {s.capacity, s.kv_heads, s.width}}},
+         {{"kv_length", static_cast<double>(s.before)}, {"scale", 1 / std::sqrt(static_cast<double>(s.width))}},
+         {}});
   }
   return all;
 }

@@ -16,9 +16,12 @@ struct Linear {
   static constexpr std::array arguments{sdk::input("input"), sdk::param("weight", "gguf.q4_0,gguf.q4_1,gguf.q8_0"),
                                         sdk::optional(sdk::param("bias")), sdk::output("output")};
   static constexpr std::array constraints{
-      sdk::rank("weight", 2, 2),           sdk::rank("bias", 1, 1),
-      sdk::same_dim("bias", 0, "weight", 0), sdk::same_dim("input", -1, "weight", 1),
-      sdk::same_dim("output", -1, "weight", 0), sdk::same_shape_except("output", "input", -1),
+      sdk::rank("weight", 2, 2),
+      sdk::rank("bias", 1, 1),
+      sdk::same_dim("bias", 0, "weight", 0),
+      sdk::same_dim("input", -1, "weight", 1),
+      sdk::same_dim("output", -1, "weight", 0),
+      sdk::same_shape_except("output", "input", -1),
       sdk::same_dtype("output", "input"),
   };
 

@@ -19,10 +19,8 @@ struct RMSNorm {
   static constexpr std::array arguments{sdk::input("hidden_states"), sdk::param("weight"), sdk::output("output")};
   static constexpr std::array attributes{sdk::required_float("variance_epsilon")};
   static constexpr std::array constraints{
-      sdk::rank("hidden_states", 1, LH_MAX_RANK),
-      sdk::rank("weight", 1, 1),
-      sdk::same_dim("weight", -1, "hidden_states", -1),
-      sdk::same_shape("output", "hidden_states"),
+      sdk::rank("hidden_states", 1, LH_MAX_RANK),       sdk::rank("weight", 1, 1),
+      sdk::same_dim("weight", -1, "hidden_states", -1), sdk::same_shape("output", "hidden_states"),
       sdk::same_dtype("output", "hidden_states"),
   };
 

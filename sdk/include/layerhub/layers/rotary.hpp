@@ -5,7 +5,8 @@
 //   (a, b) -> (a cos - b sin, b cos + a sin)    with a pair (i, i + D/2), or (2i, 2i + 1) where `interleaved`
 //
 // cos and sin may also be (T, D) as in transformers, which has the D/2 angles twice, side by side: the first D/2
-// columns are read. Another width than D/2 or D is invalid, which a kernel must check: no constraint can say "one of two".
+// columns are read. Another width than D/2 or D is invalid, which a kernel must check: no constraint can say
+// "one of two".
 #pragma once
 
 #include <layerhub/sdk/layer.hpp>
@@ -19,12 +20,12 @@ struct RotaryPosEmb {
                                         sdk::input("sin"), sdk::output("q_out"), sdk::output("k_out")};
   static constexpr std::array attributes{sdk::optional_bool("interleaved", false)};
   static constexpr std::array constraints{
-      sdk::rank("q", 3, 3),           sdk::rank("k", 3, 3),
-      sdk::dim_multiple("q", -1, 2),  sdk::same_shape_except("k", "q", 1),
-      sdk::rank("cos", 2, 2),         sdk::same_dim("cos", 0, "q", 0),
-      sdk::same_shape("sin", "cos"),  sdk::same_shape("q_out", "q"),
-      sdk::same_shape("k_out", "k"),  sdk::same_dtype("k", "q"),
-      sdk::same_dtype("sin", "cos"),  sdk::same_dtype("q_out", "q"),
+      sdk::rank("q", 3, 3),          sdk::rank("k", 3, 3),
+      sdk::dim_multiple("q", -1, 2), sdk::same_shape_except("k", "q", 1),
+      sdk::rank("cos", 2, 2),        sdk::same_dim("cos", 0, "q", 0),
+      sdk::same_shape("sin", "cos"), sdk::same_shape("q_out", "q"),
+      sdk::same_shape("k_out", "k"), sdk::same_dtype("k", "q"),
+      sdk::same_dtype("sin", "cos"), sdk::same_dtype("q_out", "q"),
       sdk::same_dtype("k_out", "k"),
   };
 
@@ -61,10 +62,12 @@ inline std::vector<sdk::Example> RotaryPosEmb::examples() {
     std::int64_t tokens, q_heads, k_heads, width;
   };
   std::vector<sdk::Example> all;
-  for (const Sizes& s : {Sizes{1, 1, 1, 2}, Sizes{1, 9, 3, 64}, Sizes{5, 4, 1, 30}, Sizes{129, 9, 3, 64}, Sizes{33, 2, 2, 128}}) {
+  for (const Sizes& s :
+       {Sizes{1, 1, 1, 2}, Sizes{1, 9, 3, 64}, Sizes{5, 4, 1, 30}, Sizes{129, 9, 3, 64}, Sizes{33, 2, 2, 128}}) {
     for (const std::int64_t angles : {s.width / 2, s.width}) {
       for (const double interleaved : {0.0, 1.0}) {
-        all.push_back({{{"q", {s.tokens, s.q_heads, s.width}}, {"k", {s.tokens, s.k_heads, s.width}},
+        all.push_back({{{"q", {s.tokens, s.q_heads, s.width}},
+                        {"k", {s.tokens, s.k_heads, s.width}},
                         {"cos", {s.tokens, angles}}},
                        {{"interleaved", interleaved}},
                        {}});

@@ -60,7 +60,8 @@ inline std::int32_t fail_with_current_exception(lh_error* error) noexcept {
   }
 }
 
-// What create() gets, with names in place of indices. Valid for the length of the constructor, except params: see abi.h.
+// What create() gets, with names in place of indices. Valid for the length of the constructor, except params: see
+// abi.h.
 class CreateArgs {
  public:
   CreateArgs(const lh_create_args& args, std::span<const lh_arg> declared) : args_(args), declared_(declared) {}

@@ -20,9 +20,7 @@ inline constexpr DLDataType i32{kDLInt, 32, 1};
 inline constexpr DLDataType i64{kDLInt, 64, 1};
 inline constexpr DLDataType u8{kDLUInt, 8, 1};
 
-constexpr bool same(DLDataType a, DLDataType b) {
-  return a.code == b.code && a.bits == b.bits && a.lanes == b.lanes;
-}
+constexpr bool same(DLDataType a, DLDataType b) { return a.code == b.code && a.bits == b.bits && a.lanes == b.lanes; }
 
 struct bfloat16 {
   std::uint16_t bits;

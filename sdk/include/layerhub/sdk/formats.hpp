@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Block formats of weights: how many elements a block holds, in how many bytes, and what they are as floats.
 //
-// A weight of such a format is uint8 [rows, bytes of one row]; its logical width is bytes / block bytes * block elements,
-// and that is what constraints speak of. Layouts are those of GGUF files (ggml's block_q4_0, block_q4_1, block_q8_0, all
-// little-endian, d and m are binary16): element i < 16 is the low nibble of byte i, element i >= 16 the high one of
-// byte i - 16.
+// A weight of such a format is uint8 [rows, bytes of one row]; its logical width is bytes / block bytes * block
+// elements, and that is what constraints speak of. Layouts are those of GGUF files (ggml's block_q4_0, block_q4_1,
+// block_q8_0, all little-endian, d and m are binary16): element i < 16 is the low nibble of byte i, element i >=
+// 16 the high one of byte i - 16.
 //   q4_0: d, 16 bytes of nibbles;    x = d * (q - 8)
 //   q4_1: d, m, 16 bytes of nibbles; x = d * q + m
 //   q8_0: d, 32 signed bytes;        x = d * q

@@ -267,8 +267,9 @@ template <class Kernel, class Layer>
 consteval lh_kernel describe(std::string_view implementation, std::int32_t device_type) {
   using Data = Tables<Kernel, Layer>;
   using Functions = Boundary<Kernel, Layer>;
-  static_assert(requires(const lh_call& c) { Kernel::forward(c); } || has_state<Kernel>,
-                "a kernel needs `static forward(const lh_call&)`, or a constructor from `const CreateArgs&` and a const forward");
+  static_assert(
+      requires(const lh_call& c) { Kernel::forward(c); } || has_state<Kernel>,
+      "a kernel needs `static forward(const lh_call&)`, or a constructor from `const CreateArgs&` and a const forward");
   lh_kernel kernel{};
   kernel.struct_size = sizeof kernel;
   kernel.device_type = device_type;
@@ -277,7 +278,8 @@ consteval lh_kernel describe(std::string_view implementation, std::int32_t devic
   kernel.signature = signature_of<Layer>();
   kernel.min_capability = LAYERHUB_TU_CAPABILITY;
   kernel.required_features = str(LAYERHUB_TU_FEATURES);
-  kernel.kind = requires { Layer::is_function; } ? LH_KERNEL_FUNCTION : LH_KERNEL_LAYER;
+  kernel.kind = requires { Layer::is_function; }
+  ? LH_KERNEL_FUNCTION : LH_KERNEL_LAYER;
   kernel.traits = traits_of<Kernel>();
   kernel.n_args = Data::arguments.size();
   kernel.n_attrs = Data::attributes.size();
@@ -290,7 +292,7 @@ consteval lh_kernel describe(std::string_view implementation, std::int32_t devic
   if constexpr (has_state<Kernel>) {
     kernel.create = &Functions::create;
     kernel.destroy = &Functions::destroy;
-    if constexpr (requires(Kernel& k, const CreateArgs& a) { k.update_params(a); }) {
+    if constexpr (requires(Kernel & k, const CreateArgs& a) { k.update_params(a); }) {
       kernel.update_params = &Functions::update_params;
     }
   }
@@ -308,9 +310,11 @@ consteval lh_kernel describe(std::string_view implementation, std::int32_t devic
 
 // KernelClass: a name without `::`. Implementation: what tells it apart from other kernels of the layer, for people.
 // At namespace scope of a .cpu.cpp file (or of another suffix that LayerhubBackends.cmake knows).
-#define LAYERHUB_KERNEL(KernelClass, Layer, Implementation) LAYERHUB_KERNEL_ON(kDLCPU, KernelClass, Layer, Implementation)
+#define LAYERHUB_KERNEL(KernelClass, Layer, Implementation) \
+  LAYERHUB_KERNEL_ON(kDLCPU, KernelClass, Layer, Implementation)
 
-#define LAYERHUB_KERNEL_ON(DeviceType, KernelClass, Layer, Implementation)                                         \
-  static constinit const lh_kernel KernelClass##_lh_kernel =                                                       \
-      ::layerhub::sdk::detail::describe<KernelClass, Layer>(Implementation, DeviceType);                           \
-  [[gnu::section("lh_kernels"), gnu::used]] static const lh_kernel* const KernelClass##_lh_entry = &KernelClass##_lh_kernel
+#define LAYERHUB_KERNEL_ON(DeviceType, KernelClass, Layer, Implementation)                         \
+  static constinit const lh_kernel KernelClass##_lh_kernel =                                       \
+      ::layerhub::sdk::detail::describe<KernelClass, Layer>(Implementation, DeviceType);           \
+  [[gnu::section("lh_kernels"), gnu::used]] static const lh_kernel* const KernelClass##_lh_entry = \
+      &KernelClass##_lh_kernel

@@ -56,8 +56,12 @@ constexpr Attribute required_int(std::string_view name) { return {name, LH_ATTR_
 constexpr Attribute required_float(std::string_view name) { return {name, LH_ATTR_FLOAT}; }
 constexpr Attribute required_bool(std::string_view name) { return {name, LH_ATTR_BOOL}; }
 constexpr Attribute required_string(std::string_view name) { return {name, LH_ATTR_STRING}; }
-constexpr Attribute optional_int(std::string_view name, std::int64_t value) { return {name, LH_ATTR_INT, false, value}; }
-constexpr Attribute optional_float(std::string_view name, double value) { return {name, LH_ATTR_FLOAT, false, 0, value}; }
+constexpr Attribute optional_int(std::string_view name, std::int64_t value) {
+  return {name, LH_ATTR_INT, false, value};
+}
+constexpr Attribute optional_float(std::string_view name, double value) {
+  return {name, LH_ATTR_FLOAT, false, 0, value};
+}
 constexpr Attribute optional_bool(std::string_view name, bool value) { return {name, LH_ATTR_BOOL, false, value}; }
 constexpr Attribute optional_string(std::string_view name, std::string_view value) {
   return {name, LH_ATTR_STRING, false, 0, 0, value};
@@ -105,9 +109,11 @@ constexpr Constraint same_shape_except(std::string_view argument, std::string_vi
 // argument.shape[dim] : other.shape[other_dim] = a : b
 constexpr Constraint dim_ratio(std::string_view argument, std::int32_t dim, std::int64_t a, std::string_view other,
                                std::int32_t other_dim, std::int64_t b) {
-  return {.kind = LH_C_DIM_RATIO, .argument = argument, .other = other, .dim = dim, .other_dim = other_dim, .a = a, .b = b};
+  return {
+      .kind = LH_C_DIM_RATIO, .argument = argument, .other = other, .dim = dim, .other_dim = other_dim, .a = a, .b = b};
 }
-constexpr Constraint same_dim(std::string_view argument, std::int32_t dim, std::string_view other, std::int32_t other_dim) {
+constexpr Constraint same_dim(std::string_view argument, std::int32_t dim, std::string_view other,
+                              std::int32_t other_dim) {
   return dim_ratio(argument, dim, 1, other, other_dim, 1);
 }
 constexpr Constraint strided_ok(std::string_view argument) { return {.kind = LH_C_STRIDED_OK, .argument = argument}; }
@@ -122,7 +128,8 @@ constexpr Constraint may_alias(std::string_view argument, std::string_view other
   return {.kind = LH_C_MAY_ALIAS, .argument = argument, .other = other};
 }
 
-// |got - want| <= absolute + relative * |want|, and the mean square error over the mean square of want <= max_nmse (0: not asked).
+// |got - want| <= absolute + relative * |want|, and the mean square error over the mean square of want <= max_nmse
+// (0: not asked).
 struct Tolerance {
   DLDataType dtype;
   double relative;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a layer's reference computes on: dense tensors in double precision, attributes and scalars, all by name.
 //
-// A reference is the slow and obvious program that a kernel is held to. It sees logical values: a block-quantized weight
-// or a bfloat16 input has been converted exactly to double before. It writes outputs and updates states in place.
+// A reference is the slow and obvious program that a kernel is held to. It sees logical values: a
+// block-quantized weight or a bfloat16 input has been converted exactly to double before. It writes outputs
+// and updates states in place.
 //
 //   static void reference(ReferenceCall& call) {
 //     const RealTensor& x = call.tensor("x");
@@ -10,8 +11,9 @@
 //     ...
 //   }
 //
-// Test inputs are made from a layer's constraints. A layer whose shapes, scalars or attributes must fit together in ways
-// that constraints can't say (a cache and how much of it is used) also has `static std::vector<Example> examples()`.
+// Test inputs are made from a layer's constraints. A layer whose shapes, scalars or attributes must fit
+// together in ways that constraints can't say (a cache and how much of it is used) also has `static
+// std::vector<Example> examples()`.
 #pragma once
 
 #include <cstdint>
@@ -28,9 +30,7 @@ struct RealTensor {
   std::vector<double> values;  // dense, row-major
 
   std::int64_t last_dim() const { return shape.back(); }
-  std::int64_t row_count() const {
-    return last_dim() == 0 ? 0 : static_cast<std::int64_t>(values.size()) / last_dim();
-  }
+  std::int64_t row_count() const { return last_dim() == 0 ? 0 : static_cast<std::int64_t>(values.size()) / last_dim(); }
   double* row(std::int64_t index) { return values.data() + index * last_dim(); }
   const double* row(std::int64_t index) const { return values.data() + index * last_dim(); }
 };
@@ -58,8 +58,8 @@ class ReferenceCall {
  public:
   // Inputs, params, outputs (zeroed) and states; absent optional ones are not there.
   std::map<std::string, RealTensor, std::less<>> tensors;
-  std::map<std::string, double, std::less<>> numbers;      // scalars and numeric attributes; a bool is 0 or 1
-  std::map<std::string, std::string, std::less<>> texts;   // string attributes
+  std::map<std::string, double, std::less<>> numbers;     // scalars and numeric attributes; a bool is 0 or 1
+  std::map<std::string, std::string, std::less<>> texts;  // string attributes
 
   bool has(std::string_view name) const { return tensors.contains(name); }
   // Throws std::out_of_range for a name that is not there: the reference and the layer's arguments disagree.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading DLTensors in a kernel. The host has checked the declared constraints before, so nothing is checked again here.
+// Reading DLTensors in a kernel. The host has checked the declared constraints before, so nothing is checked again
+// here.
 //
 // Shapes and strides count elements. data() includes byte_offset, which DLPack leaves to the reader and kernels forget.
 #pragma once

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Vectors of float as wide as the registers that this unit is compiled for, so that one source serves every level.
 //
-// Floats has the compiler's own operators (+, *, <, ?:). What differs between levels stands here and nowhere else: loading
-// and storing the three float dtypes, parts of a vector at the end of a row, stores past the cache. Arithmetic on a part is
-// that on a whole vector: a row's last elements get the same bits wherever the row is cut.
+// Floats has the compiler's own operators (+, *, <, ?:). What differs between levels stands here and nowhere
+// else: loading and storing the three float dtypes, parts of a vector at the end of a row, stores past the
+// cache. Arithmetic on a part is that on a whole vector: a row's last elements get the same bits wherever
+// the row is cut.
 #pragma once
 
 #include <layerhub/sdk/dtype.hpp>
@@ -57,8 +58,8 @@ void store_bits(T* to, V v, Whole) {
 }
 
 #ifdef LAYERHUB_VECTOR_AVX512
-// Intrinsics are used in their masked form with all lanes: it is the same instruction, and g++ 12 warns of the undefined
-// vector that the plain form is made with.
+// Intrinsics are used in their masked form with all lanes: it is the same instruction, and g++ 12 warns of
+// the undefined vector that the plain form is made with.
 inline constexpr __mmask16 all_lanes = 0xffff;
 inline __mmask16 mask_of(Part part) { return static_cast<__mmask16>((1u << part.count) - 1u); }
 
@@ -127,7 +128,8 @@ inline Floats widen_float16(HalfBits v) {
 
 inline HalfBits narrow_float16(Floats v) {
 #ifdef LAYERHUB_VECTOR_AVX512
-  return reinterpret_cast<HalfBits>(_mm512_maskz_cvtps_ph(all_lanes, reinterpret_cast<__m512>(v), _MM_FROUND_TO_NEAREST_INT));
+  return reinterpret_cast<HalfBits>(
+      _mm512_maskz_cvtps_ph(all_lanes, reinterpret_cast<__m512>(v), _MM_FROUND_TO_NEAREST_INT));
 #elif defined(__F16C__)
   return reinterpret_cast<HalfBits>(_mm256_cvtps_ph(reinterpret_cast<__m256>(v), _MM_FROUND_TO_NEAREST_INT));
 #else
@@ -207,9 +209,9 @@ void stream(T* to, Floats v) {
 }
 inline void stream_end() { _mm_sfence(); }
 
-// Writes y[i] = produce(i)[lane] for i < count, a vector at a time: produce(begin, Extent) returns the values from `begin`.
-// is_streamed: past the cache. Values that produce loads from y itself, at the same elements, are read before they are
-// overwritten.
+// Writes y[i] = produce(i)[lane] for i < count, a vector at a time: produce(begin, Extent) returns the
+// values from `begin`. is_streamed: past the cache. Values that produce loads from y itself, at the same
+// elements, are read before they are overwritten.
 template <class T, class Produce>
 void write(T* y, std::int64_t count, bool is_streamed, Produce&& produce) {
   std::int64_t i = 0;

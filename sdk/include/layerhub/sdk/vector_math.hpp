@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // exp and the cumulative normal distribution on vectors. No table, no call, no branch: every lane takes the same way.
 //
-// Coefficients are minimax fits (Remez exchange in 50 digits) of the functions named beside them; the bounds are those of the
-// fit, before rounding to float. Errors of the results, found by trying every float: see the test of this file.
+// Coefficients are minimax fits (Remez exchange in 50 digits) of the functions named beside them; the bounds
+// are those of the fit, before rounding to float. Errors of the results, found by trying every float: see
+// the test of this file.
 #pragma once
 
 #include <layerhub/sdk/vector.hpp>
