@@ -2,7 +2,9 @@
 // The community's normalization layers, each over the last dimension d of hidden_states (..., d).
 //
 //   RMSNorm     output = x * rsqrt(mean(x^2) + variance_epsilon) * weight
-//   LayerNorm   output = (x - mean(x)) * rsqrt(var(x) + variance_epsilon) * weight + bias     var: divided by d, bias optional
+//   LayerNorm   output = (x - mean(x)) * rsqrt(var(x) + variance_epsilon) * weight + bias
+//
+// The variance is that of d numbers, not d - 1; the bias is optional.
 //
 // The weight's dtype may differ from the activations': models keep float32 weights beside bfloat16 activations.
 #pragma once
