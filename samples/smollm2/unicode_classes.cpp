@@ -171,7 +171,8 @@ constexpr Range numbers[] = {
 
 template <class Table>
 bool contains(const Table& table, char32_t c) {
-  const Range* range = std::lower_bound(std::begin(table), std::end(table), c, [](const Range& r, char32_t x) { return r.last < x; });
+  const Range* range = std::lower_bound(std::begin(table), std::end(table), c,
+                                        [](const Range& r, char32_t x) { return r.last < x; });
   return range != std::end(table) && range->first <= c;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // layerhub-describe-plugin: opens the libraries of one fresh variant, asks each what it has, prints metadata.json.
 //
-//   layerhub-describe-plugin --repo org/name --revision v1 --license Apache-2.0 --backend cpu FILE:CAPABILITY:FEATURES...
+//   layerhub-describe-plugin --repo org/name --revision v1 --license Apache-2.0 --backend cpu
+//                            FILE:CAPABILITY:FEATURES...
 //
 // So that the table a loader decides from is made from the library itself and can't drift from it. Only the query is
 // called, which is baseline code: a library for AVX-512 is described on a machine without it. Writes JSON by hand: the

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Plugins that tests need and nobody should write: one source, a row for each. <name>.so and, where it answers the query,
-# <name>.json (its metadata) lie in LAYERHUB_FAKES_ROOT; test_environment.hpp lays them out as plugin directories.
+# Plugins that tests need and nobody should write: one source, a row for each. <name>.so and, where it answers
+# the query, <name>.json (its metadata) lie in LAYERHUB_FAKES_ROOT; test_environment.hpp lays them out as plugin directories.
 #
 # fake(NAME definitions...): repository fakes/<NAME>, revision v1, but for those that say otherwise.
 set(LAYERHUB_FAKES_ROOT ${CMAKE_CURRENT_BINARY_DIR}/fakes)
@@ -32,7 +32,8 @@ function(fake name)
   add_dependencies(fakes fake-${name})
   if(NOT FAKE_NO_QUERY)
     add_custom_command(TARGET fake-${name} POST_BUILD
-      COMMAND layerhub::describe_plugin --repo ${FAKE_REPO} --revision ${FAKE_REVISION} --license Apache-2.0 --backend cpu
+      COMMAND layerhub::describe_plugin --repo ${FAKE_REPO} --revision ${FAKE_REVISION} --license Apache-2.0
+              --backend cpu
               $<TARGET_FILE:fake-${name}>:1: > ${LAYERHUB_FAKES_ROOT}/${name}.json VERBATIM)
     add_dependencies(fake-${name} layerhub_describe_plugin)
   endif()

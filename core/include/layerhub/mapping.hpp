@@ -2,7 +2,8 @@
 // Which repository serves which layer on which device: the mapping, the process-wide default, and scopes.
 //
 //   layerhub::Mapping mapping{
-//       {"SiluAndMul", {{"cuda", LayerRepository{.repo_id = "layerhub/activation", .layer_name = "SiluAndMul", .revision = "v1"}}}}};
+//       {"SiluAndMul", {{"cuda", LayerRepository{.repo_id = "layerhub/activation", .layer_name = "SiluAndMul",
+//                                                .revision = "v1"}}}}};
 //   layerhub::register_kernel_mapping(mapping);           // for the process, or for the scope it is called in
 //   layerhub::use_kernel_mapping scope(mapping);          // until the end of the block, for this thread
 //

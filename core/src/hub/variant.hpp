@@ -2,7 +2,8 @@
 // The names of folders below build/: for which framework, backend, processor and system a build is.
 //
 // The Hub's grammar:  torch<DD>[-cxx11|-cxx98]-<backend>-<cpu>-<os>    torch-stable-abi<DD>-<backend>-<cpu>-<os>
-//                     tvm-ffi<DD>-<backend>-<cpu>-<os>                 torch-<backend> and torch-universal (no machine code)
+//                     tvm-ffi<DD>-<backend>-<cpu>-<os>
+//                     torch-<backend> and torch-universal (no machine code)
 // Our tag, same shape: layerhub<ABI major>-<backend>-<cpu>-<os>
 // backend: cpu metal neuron tpu, or cu rocm xpu cann opencl with a version whose last digit is the minor: cu128 is
 // 12.8.

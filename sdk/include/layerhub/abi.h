@@ -72,18 +72,26 @@ typedef struct lh_error {
 
 /* ---- Modes, traits, devices ------------------------------------------------------------------------------------- */
 
-enum { LH_MODE_INFERENCE = 1u, LH_MODE_TRAINING = 2u, LH_MODE_CAPTURE = 4u /* graph capture */, LH_MODE_DETERMINISTIC = 8u };
+enum {
+  LH_MODE_INFERENCE = 1u,
+  LH_MODE_TRAINING = 2u,
+  LH_MODE_CAPTURE = 4u, /* graph capture */
+  LH_MODE_DETERMINISTIC = 8u
+};
 
 enum { /* traits of a kernel. Training is supported iff backward != NULL. */
   LH_TRAIT_CAPTURE_SAFE = 1u,
   LH_TRAIT_DETERMINISTIC = 2u, /* same inputs, same bits, for any number of threads */
   LH_TRAIT_NO_HOST_SYNC = 4u,
-  LH_TRAIT_OWNS_PARAMS = 8u /* create() made its own copy of the params: the host may give its own away. Not in training. */
+  LH_TRAIT_OWNS_PARAMS = 8u /* create() copied the params: the host may give its own away. Not in training. */
 };
 
 enum { LH_PLUGIN_UNLOADABLE = 1u /* without it the library stays resident once loaded */ };
 
-enum { LH_KERNEL_LAYER = 1, LH_KERNEL_FUNCTION /* a plain function: no params, no attributes; found by name beside layers */ };
+enum {
+  LH_KERNEL_LAYER = 1,
+  LH_KERNEL_FUNCTION /* a plain function: no params, no attributes; found by name beside layers */
+};
 
 /* Filled by the callee (R1). All text is the callee's and stays valid as long as the device runtime is open. */
 typedef struct lh_device_info {
@@ -258,7 +266,8 @@ typedef struct lh_kernel {
   int32_t (*create)(const lh_create_args*, lh_instance** out, lh_error*);
   /* Reads the params again after they changed in place. NULL: the host destroys and creates. [quiescent] */
   int32_t (*update_params)(lh_instance*, const lh_create_args*, lh_error*);
-  /* Shapes of outputs and saved tensors, and the bytes of workspace for these inputs (lh_shape per input, then per state).
+  /* Shapes of outputs and saved tensors, and the bytes of workspace for these inputs (one lh_shape per input, then
+   * per state).
    * NULL: no workspace, nothing saved, and the constraints fix the outputs' shapes. Called when a layout is first
    * seen, never in steady state. The workspace must do for every value of the scalars. [any thread]
    * Rationale: a state of growing use, a KV cache, must not cost an infer() for each token. */
