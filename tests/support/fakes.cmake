@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Plugins that tests need and nobody should write: one source, a row for each. <name>.so and, where it answers
-# the query, <name>.json (its metadata) lie in LAYERHUB_FAKES_ROOT; test_environment.hpp lays them out as plugin directories.
+# the query, <name>.json (its metadata) lie in LAYERHUB_FAKES_ROOT; test_environment.hpp lays them out as
+# plugin directories.
 #
 # fake(NAME definitions...): repository fakes/<NAME>, revision v1, but for those that say otherwise.
 set(LAYERHUB_FAKES_ROOT ${CMAKE_CURRENT_BINARY_DIR}/fakes)
