@@ -2,8 +2,9 @@
 // What does a call through a layer cost, against a plain indirect call of the same shape?
 // Bars: bound, nothing to check <= 1.5x; bound, constraints checked <= 3x; dispatched at call time <= 1.5x and <= 4x.
 //
-// The kernel does nothing, so what is left is the way to it: the views of the tensors, the slot of their device, the
-// scope, the constraints, lh_call. The plain call is a function behind a pointer that the compiler can't see through.
+// The kernel adds one to a counter, so what is left is the way to it: the views of the tensors, the slot of their
+// device, the scope, the constraints, lh_call. The plain call is a function behind a pointer that the compiler can't see
+// through, and adds one as well. The counter proves that every call reached its kernel.
 //
 //   call_bench [--json]            the table of ratios
 //   call_bench --calls=N ROW       only N calls of one row, for callgrind; tests/bench/run --instructions does that
@@ -31,15 +32,15 @@ struct Checked : layerhub::use_kernel_forward_from_hub<Checked, "Checked"> {
 };
 
 struct Tensors {
-  std::array<float, 128> memory_x{}, memory_y{};
-  std::array<std::int64_t, 2> shape{1, 128};
+  std::array<std::int64_t, 128> memory_x{}, memory_y{};
+  std::array<std::int64_t, 2> shape{1, 128}, strides{128, 1};
   DLTensor x = view(memory_x.data()), y = view(memory_y.data());
 
-  DLTensor view(float* data) { return {data, {kDLCPU, 0}, 2, {kDLFloat, 32, 1}, shape.data(), nullptr, 0}; }
+  DLTensor view(std::int64_t* data) { return {data, {kDLCPU, 0}, 2, {kDLInt, 64, 1}, shape.data(), strides.data(), 0}; }
 };
 
-__attribute__((noinline)) void do_nothing(const DLTensor&, DLTensor&) { asm volatile(""); }
-void (*volatile plain)(const DLTensor&, DLTensor&) = do_nothing;
+void count(const DLTensor&, DLTensor& y) { ++*static_cast<std::int64_t*>(y.data); }
+void (*volatile plain)(const DLTensor&, DLTensor&) = count;
 
 layerhub::Mapping mapping() {
   const auto from = [](const char* layer) {
@@ -51,7 +52,8 @@ layerhub::Mapping mapping() {
 struct Case {
   std::string name;
   std::string what;
-  double at_most;
+  double at_most;                 // against the plain call, in time
+  unsigned at_most_instructions;  // of one call, as callgrind counts them
   std::function<void(std::uint64_t calls)> run;
 };
 
@@ -60,27 +62,33 @@ class CallBench {
   CallBench() : scope_(mapping()) {
     layerhub::kernelize(bound_unchecked_, {.fallback = layerhub::Fallback::never});
     layerhub::kernelize(bound_checked_, {.fallback = layerhub::Fallback::never});
-    add("bound", "bound, no constraints", 1.5, bound_unchecked_);
-    add("bound-checked", "bound, constraints checked", 3, bound_checked_);
-    add("dispatched", "dispatched at call time, no constraints", 1.5, dispatched_unchecked_);
-    add("dispatched-checked", "dispatched at call time, constraints checked", 4, dispatched_checked_);
+    add("bound", "bound, no constraints", 1.5, 50, bound_unchecked_);
+    add("bound-checked", "bound, constraints checked", 3, 145, bound_checked_);
+    add("dispatched", "dispatched at call time, no constraints", 1.5, 50, dispatched_unchecked_);
+    add("dispatched-checked", "dispatched at call time, constraints checked", 4, 155, dispatched_checked_);
   }
 
   void run_plain(std::uint64_t calls) {
     for (std::uint64_t i = 0; i < calls; ++i) plain(tensors_.x, tensors_.y);
+    made_ += calls;
   }
+
+  // Every call of every row reached its kernel.
+  bool all_arrived() const { return tensors_.memory_y[0] == static_cast<std::int64_t>(made_); }
 
   const std::vector<Case>& cases() const { return cases_; }
 
  private:
   template <class Layer>
-  void add(const char* name, const char* what, double at_most, const Layer& layer) {
-    cases_.push_back({name, what, at_most, [this, &layer](std::uint64_t calls) {
+  void add(const char* name, const char* what, double at_most, unsigned at_most_instructions, const Layer& layer) {
+    cases_.push_back({name, what, at_most, at_most_instructions, [this, &layer](std::uint64_t calls) {
                         for (std::uint64_t i = 0; i < calls; ++i) layer(tensors_.x, tensors_.y);
+                        made_ += calls;
                       }});
   }
 
   Tensors tensors_;
+  std::uint64_t made_ = 0;
   layerhub::use_kernel_mapping scope_;
   Unchecked bound_unchecked_, dispatched_unchecked_;
   Checked bound_checked_, dispatched_checked_;
@@ -120,14 +128,18 @@ int main(int argc, char** argv) {
   CallBench bench;
   const std::string_view option = argc > 1 ? argv[1] : "";
   if (option == "--names") {
-    fmt::print("plain\n");
-    for (const Case& row : bench.cases()) fmt::print("{}\n", row.name);
+    fmt::print("plain 0\n");
+    for (const Case& row : bench.cases()) fmt::print("{} {}\n", row.name, row.at_most_instructions);
     return 0;
   }
   if (option.starts_with("--calls=") && argc > 2) {
     return run_one(bench, argv[2], std::strtoull(argv[1] + 8, nullptr, 10));
   }
   const std::vector<Row> rows = measure(bench);
+  if (!bench.all_arrived()) {
+    fmt::print(stderr, "call_bench: not every call reached its kernel; the figures say nothing\n");
+    return 1;
+  }
   if (option == "--json") {
     layerhub::bench::print_json("call", "a plain indirect call", rows);
   } else {

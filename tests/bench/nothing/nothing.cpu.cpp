@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two layers that do nothing, so that a call of one costs what calling costs. Unchecked declares no constraint, and
-// allows what the host would check by default; Checked declares what most elementwise layers do.
+// Two layers that do next to nothing, so that a call of one costs what calling costs: the kernel adds one to the first
+// element of y, by which the host knows that every call arrived. Unchecked declares no constraint, and allows what the
+// host would check by default; Checked declares what most elementwise layers do.
 #include <layerhub/sdk/kernel.hpp>
+
+#include <cstdint>
 
 using namespace layerhub::sdk;
 
@@ -16,11 +19,11 @@ struct Unchecked {
 struct Checked {
   static constexpr std::string_view name = "Checked";
   static constexpr std::array arguments{input("x"), output("y")};
-  static constexpr std::array constraints{dtype_in("x", f32), same_dtype("y", "x"), same_shape("y", "x")};
+  static constexpr std::array constraints{dtype_in("x", i64), same_dtype("y", "x"), same_shape("y", "x")};
 };
 
 struct Nothing {
-  static void forward(const lh_call&) {}
+  static void forward(const lh_call& call) { ++*static_cast<std::int64_t*>(call.out[0]->data); }
 };
 struct NothingUnchecked : Nothing {};
 struct NothingChecked : Nothing {};
