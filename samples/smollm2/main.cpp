@@ -12,6 +12,10 @@
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
+
+#include <unistd.h>
 
 namespace {
 
@@ -64,6 +68,17 @@ void print(const std::string& text) {
   std::fflush(stdout);
 }
 
+// A line that the next output replaces on a terminal, and an ordinary one elsewhere.
+void progress(const std::string& what) {
+  static const bool terminal = isatty(STDERR_FILENO) != 0;
+  std::fprintf(stderr, terminal ? "\r\033[K%s ..." : "%s ...\n", what.c_str());
+}
+void end_progress() {
+  if (isatty(STDERR_FILENO) != 0) {
+    std::fputs("\r\033[K", stderr);
+  }
+}
+
 void answer(const Options& options, Model& model, const Tokenizer& tokenizer) {
   Figures figures;
   figures.prompt = tokenizer.encode(options.raw ? options.prompt : chat_prompt(options.prompt), !options.raw);
@@ -73,7 +88,7 @@ void answer(const Options& options, Model& model, const Tokenizer& tokenizer) {
   const Sampler sampler(options.temperature, options.seed);
   if (!options.own) {
     bind(model, options.hub);
-    std::fprintf(stderr, "\r\033[K");
+    end_progress();
     print(options.prompt + "\n\n");
     Run run = generate(model, tokenizer, figures.prompt, options.tokens, Dtype::f16, sampler, print);
     print("\n\n");
@@ -85,17 +100,17 @@ void answer(const Options& options, Model& model, const Tokenizer& tokenizer) {
   }
   if (!options.hub) {
     const int tokens = options.own ? options.tokens : std::min(options.tokens, own_tokens);
-    std::fprintf(stderr, "on the own forwards, to compare: %d tokens ...\n", tokens);
-    std::optional<Model*> bound = options.own ? std::nullopt : std::optional(&model);
+    progress("on the own forwards: " + std::to_string(tokens) + " tokens");
     layerhub::unkernelize(model);
     Run run = generate(
         model, tokenizer, figures.prompt, tokens, Dtype::f32, sampler,
         options.own ? std::function(print) : [](const std::string&) {});
+    end_progress();
     print(options.own ? "\n\n" : "");
     std::vector<LayerLine> lines = layer_lines(model, run);
     figures.own = {std::move(run), std::move(lines)};
     model.drop_own_weights();
-    if (bound) {
+    if (!options.own) {
       bind(model, options.hub);
       const std::vector<TokenId>& ids = figures.own->run.token_ids;
       const std::vector<TokenId> top = teacher_forced(model, figures.prompt, ids, Dtype::f16);
@@ -121,20 +136,21 @@ int run(const Options& options) {
   if (!options.plugins.empty()) {
     layerhub::set_plugin_roots({options.plugins});
   }
-  std::fprintf(stderr, "loading %s ...", options.model.c_str());
+  progress("loading " + options.model);
   const Gguf file(options.model);
   const Tokenizer tokenizer(file);
   Model model(file);
   if (!options.tokenize.empty()) {
     bool equal = false;
-    std::fprintf(stderr, "\r\033[K");
+    end_progress();
     print(tokenize_cases(tokenizer, options.tokenize, equal));
     return equal ? 0 : 1;
   }
   if (!options.evaluate.empty()) {
-    print(evaluate(
-        model, options.evaluate, [&] { bind(model, true); }, [&] { layerhub::unkernelize(model); },
-        [](const std::string& what) { std::fprintf(stderr, "\r\033[K%s ...", what.c_str()); }));
+    const std::string compared = evaluate(
+        model, options.evaluate, [&] { bind(model, true); }, [&] { layerhub::unkernelize(model); }, progress);
+    end_progress();
+    print(compared);
     return 0;
   }
   answer(options, model, tokenizer);
@@ -148,7 +164,8 @@ int main(int argc, char** argv) {
   try {
     return run(options);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "\r\033[K%s\n", error.what());
+    end_progress();
+    std::fprintf(stderr, "%s\n", error.what());
     return 1;
   }
 }

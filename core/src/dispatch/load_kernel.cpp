@@ -312,8 +312,10 @@ void decide(const Request& request, Decision& decision) {
   const Refused& refused = *chain.refused();
   if (!falls_back(policy, refused.kind)) {
     Reason reason = refused.reason;
-    reason.facts.push_back({"layer", fmt::format("`{}` on {} in mode {}", request.layer.type->name,
-                                                 to_string(request.device), to_string(request.mode))});
+    if (refused.kind != Refusal::missing && !reason.text.starts_with("layer `")) {
+      reason.text = fmt::format("layer `{}` on {}, {}: {}", request.layer.type->name, to_string(request.device),
+                                to_string(request.mode), reason.text);
+    }
     throw Error(std::move(reason));
   }
   if (refused.kind == Refusal::failed) {
