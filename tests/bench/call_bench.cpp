@@ -3,7 +3,8 @@
 // Bars: bound, nothing to check <= 1.5x; bound, constraints checked <= 3x; dispatched at call time <= 1.5x and <= 4x.
 //
 // The kernel adds one to a counter, so what is left is the way to it: the views of the tensors, the slot of their
-// device, the scope, the constraints, lh_call. The plain call is a function behind a pointer that the compiler can't see
+// device, the scope, the constraints, lh_call. The plain call is a function behind a pointer that the compiler
+// can't see
 // through, and adds one as well. The counter proves that every call reached its kernel.
 //
 //   call_bench [--json]            the table of ratios
