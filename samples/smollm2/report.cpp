@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <tuple>
 
@@ -64,7 +65,7 @@ std::vector<LayerLine> layer_lines(const Model& model, const Run& run) {
     const auto& [kind, repo, revision, kernel] = key;
     const double part = static_cast<double>(count) / static_cast<double>(of_kind[kind]);
     lines.push_back({layer_names[kind], "cpu", repo, revision, kernel,
-                     static_cast<std::uint64_t>(static_cast<double>(run.times[kind].calls) * part + 0.5),
+                     static_cast<std::uint64_t>(std::llround(static_cast<double>(run.times[kind].calls) * part)),
                      total > 0 ? run.times[kind].seconds / total * part : 0});
   }
   return lines;

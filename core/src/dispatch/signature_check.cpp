@@ -11,7 +11,6 @@
 namespace layerhub::dispatch {
 namespace {
 
-using detail::HostArgument;
 using detail::HostArgumentKind;
 
 std::string_view name_of(HostArgumentKind kind) {
