@@ -58,11 +58,12 @@ std::uint32_t ConstraintProgram::check_tensor(const Tensor& t, const DLTensor& x
     return 1 + t.first_failure + fails_rank;
   }
   std::int64_t elements = 1, last = 0;  // how many there are, and the offset of the last in elements
-  bool strides_fit = true;
+  bool strides_fit = true, dense = true;
   for (std::int32_t d = x.ndim; d-- > 0; elements *= x.shape[d]) {
     const std::int64_t stride = x.strides[d];
     if (x.shape[d] != 1) {
       const bool must_be_dense = t.layout == Layout::dense || (t.layout == Layout::last_dim_dense && d == x.ndim - 1);
+      dense &= stride == elements;
       strides_fit &= must_be_dense ? stride == elements : stride >= 0;
       last += (x.shape[d] - 1) * stride;
     }
@@ -72,7 +73,7 @@ std::uint32_t ConstraintProgram::check_tensor(const Tensor& t, const DLTensor& x
   if (elements == 0) {
     return 0;  // of an empty tensor nothing is read, wherever it points
   }
-  if (!strides_fit || (t.written && t.layout != Layout::dense && writes_itself(x))) {
+  if (!strides_fit || (t.written && !dense && writes_itself(x))) {
     return 1 + t.first_failure + fails_layout;
   }
   const std::uint64_t mask =
