@@ -264,7 +264,7 @@ Library read(const std::string& argument, const std::string& backend) {
 int version_of(const std::string& revision) {
   const bool numeric =
       revision.size() > 1 && revision[0] == 'v' && revision.find_first_not_of("0123456789", 1) == std::string::npos;
-  return numeric ? std::atoi(revision.c_str() + 1) : 0;
+  return numeric ? static_cast<int>(std::strtol(revision.c_str() + 1, nullptr, 10)) : 0;
 }
 
 }  // namespace
