@@ -18,8 +18,31 @@ namespace {
 
 constexpr std::size_t workspace_alignment = 64;
 
+// Kept apart so that the common call needs no registers saved for it.
+[[gnu::noinline]] std::uint32_t check_whole(const Binding& binding, const detail::CallFrame& frame) noexcept {
+  return binding.constraints.check(frame.in, frame.out);
+}
+
 std::uint32_t check(const detail::BoundCall& call, const detail::CallFrame& frame) noexcept {
-  return static_cast<const Binding&>(call).constraints.check(frame.in, frame.out);
+  return check_whole(static_cast<const Binding&>(call), frame);
+}
+
+template <std::size_t n_inputs>
+std::uint32_t check_dense(const detail::BoundCall& call, const detail::CallFrame& frame) noexcept {
+  const Binding& binding = static_cast<const Binding&>(call);
+  if (binding.dense.holds<n_inputs>(binding.constraints, frame.in, frame.out[0])) [[likely]] {
+    return 0;
+  }
+  return check_whole(binding, frame);
+}
+
+detail::CheckConstraints check_for(const Binding& binding) {
+  switch (binding.dense.n_inputs()) {
+    case 1: return &check_dense<1>;
+    case 2: return &check_dense<2>;
+    case 3: return &check_dense<3>;
+    default: return &check;
+  }
 }
 
 std::int32_t find_layout(const detail::BoundCall& call, detail::CallFrame& frame) noexcept {
@@ -113,7 +136,8 @@ class BindingMaker {
     BOOST_OUTCOME_TRY(binding_->constraints, ConstraintProgram::compile(kernel, binding_->params, host_inputs_));
     BOOST_OUTCOME_TRY(create());
     binding_->forward = kernel.functions.forward;
-    binding_->check = &check;
+    binding_->dense = DenseCheck(binding_->constraints);
+    binding_->check = check_for(*binding_);
     if (kernel.functions.infer != nullptr) {
       binding_->find_layout = &find_layout;
     }

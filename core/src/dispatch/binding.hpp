@@ -5,6 +5,7 @@
 
 #include "base/result.hpp"
 #include "dispatch/constraint_program.hpp"
+#include "dispatch/dense_check.hpp"
 #include "dispatch/layout_cache.hpp"
 #include "plugin/plugin.hpp"
 
@@ -30,6 +31,7 @@ struct Binding : detail::BoundCall {
   std::vector<ParamView> params;       // in the kernel's order, into members
   std::vector<const DLTensor*> fixed;  // behind fixed_in
   ConstraintProgram constraints;
+  DenseCheck dense;
   LayoutCache::Arguments layout_arguments;
   mutable LayoutCache layouts;
 

@@ -43,6 +43,7 @@ class ConstraintProgram {
 
  private:
   friend class ConstraintCompiler;
+  friend class DenseCheck;
 
   static constexpr std::int32_t no_dim = LH_MAX_RANK;
   // What can be wrong with one tensor: first_failure + one of these.
