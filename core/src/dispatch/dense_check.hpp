@@ -97,7 +97,8 @@ inline bool DenseCheck::equals_first(const Rule& rule, const DLTensor& x, const 
 }
 
 template <std::size_t n>
-bool DenseCheck::holds(const ConstraintProgram& program, const DLTensor* const* in, const DLTensor* y) const noexcept {
+[[gnu::always_inline]] inline bool DenseCheck::holds(const ConstraintProgram& program, const DLTensor* const* in,
+                                                     const DLTensor* y) const noexcept {
   std::array<const DLTensor*, n + 1> all;
   std::array<Span, n + 1> spans;
   const DLTensor& first = *in[0];

@@ -99,8 +99,9 @@ struct View {
   std::int64_t strides[LH_MAX_RANK];
 };
 
-// The ABI's tensors always have strides; hosts may leave them out for dense ones.
-inline void fill_dense_strides(View& view, const LayerType& type) {
+// The ABI's tensors always have strides; hosts may leave them out for dense ones. Not inlined: once per argument it
+// would crowd the registers of the call itself.
+[[gnu::noinline]] inline void fill_dense_strides(View& view, const LayerType& type) {
   if (view.tensor.ndim > LH_MAX_RANK) [[unlikely]] {
     throw_rank(type, view.tensor.ndim);
   }
@@ -188,12 +189,15 @@ template <class... Parameters, class... Arguments>
     return Served::own_forward;
   }
   const BoundCall& binding = *row->binding;
-#if LAYERHUB_CHECK_MEMBERS
+#ifndef NDEBUG
   check_members_unchanged(layer, binding);
 #endif
+  // Nearly always none to three: unrolled or vectorized, these loops cost more than they save.
+#pragma GCC unroll 1
   for (std::uint32_t i = 0; i < slots.out; ++i) {
     frame.out[binding.out_order[i]] = written[i];
   }
+#pragma GCC unroll 1
   for (std::uint32_t i = 0; i < binding.n_fixed_in; ++i) {
     frame.in[slots.in + i] = binding.fixed_in[i];
   }
