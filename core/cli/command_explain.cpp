@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // layerhub explain LAYER: which plugins have the layer, which of their kernels would serve it on this machine and
-// why the others would not. From metadata alone: no library is opened.
+// why the others would not. From metadata, and for the one that would serve from the file itself: none of its code runs.
 #include "base/json.hpp"
 #include "base/reason.hpp"
 #include "commands.hpp"
+#include "device/device_types.hpp"
+#include "plugin/library.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -18,15 +20,24 @@ struct Candidate {
   std::string repo, library, kernel, verdict;  // verdict "": it would serve
 };
 
+// Why a host would refuse the file before it opens it; empty: it would not.
+std::string fault_of(const boost::filesystem::path& library) {
+  const auto inspected = plugin::inspect_library(library);
+  return inspected ? "" : inspected.error().text;
+}
+
 void add_candidates(const hub::Found& plugin, const Options& options, const hub::SystemFacts& facts,
                     std::vector<Candidate>& all) {
   const std::string repo = plugin.repo_id + "@" + plugin.revision;
   if (!plugin.metadata) {
     return;
   }
-  bool served = false;
+  bool chosen = false;  // the loader takes the best library by its metadata, and looks at no other after it
   for (const hub::LibraryVerdict& verdict : hub::judge_libraries(plugin.metadata.value(), facts)) {
     bool here = false;
+    const std::string broken = plugin.misfit.empty() && verdict.reason.empty() && !chosen
+                                   ? fault_of(plugin.folder / verdict.library->file)
+                                   : "";
     for (const hub::KernelInfo& kernel : verdict.library->kernels) {
       if (kernel.layer != options.subject) {
         continue;
@@ -35,19 +46,27 @@ void add_candidates(const hub::Found& plugin, const Options& options, const hub:
       if (reason.empty() && kernel.device != options.device) {
         reason = fmt::format("is for {}", kernel.device);
       }
-      if (reason.empty() && served) {
-        reason = "a library for a higher level serves";
+      if (reason.empty() && chosen) {
+        reason = "a library for a higher level is chosen";
       }
-      here |= reason.empty();
+      if (reason.empty()) {
+        reason = broken;
+      }
+      here |= reason.empty() || reason == broken;
       all.push_back({repo, verdict.library->file, kernel.implementation, reason});
     }
-    served |= here;
+    chosen |= here;
   }
 }
 
 }  // namespace
 
 int explain(const Options& options) {
+  if (device::find_device_type(options.device) == nullptr) {
+    fmt::print(stderr, "layerhub: device `{}`: it is not known; name one of {}\n", printable(options.device),
+               device::known_device_types());
+    return 2;
+  }
   const hub::Resolver hub = resolver(options);
   std::vector<Candidate> all;
   for (const hub::Found& plugin : hub.scan()) {

@@ -24,11 +24,20 @@ constexpr std::array commands{
     Command{"explain", "LAYER", "which kernel would serve a layer here, and why not another", &layerhub::cli::explain},
 };
 
+// A table that is cut off because the disk is full must not look like a short table.
+int written(int status) {
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    std::fprintf(stderr, "layerhub: standard output: it can't be written; free the disk or write elsewhere\n");
+    return 1;
+  }
+  return status;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Shows the kernel plugins that this machine has.", "layerhub");
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);  // none is asked for below: CLI11 would not name the word that is no command
   layerhub::cli::Options options;
   for (const Command& command : commands) {
     CLI::App* sub = app.add_subcommand(command.name, command.help);
@@ -47,9 +56,11 @@ int main(int argc, char** argv) {
   try {
     for (const Command& command : commands) {
       if (app.got_subcommand(command.name)) {
-        return command.run(options);
+        return written(command.run(options));
       }
     }
+    std::fputs(app.help().c_str(), stderr);
+    return 2;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "layerhub: %s\n", error.what());
   }

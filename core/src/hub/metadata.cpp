@@ -295,7 +295,8 @@ Result<Metadata> read_metadata(const fs::path& variant_folder) {
       if (entry->path().extension() == ".so") {
         return make_reason(
             ErrorCode::not_found, "metadata",
-            fmt::format("{}: it holds a bare library and no metadata.json; run `layerhub install {}`",
+            fmt::format("{}: it holds the bare library {} and no metadata.json; install the whole folder that "
+                        "layerhub_add_plugin lays out",
                         printable(variant_folder.string()), printable(entry->path().filename().string())));
       }
     }

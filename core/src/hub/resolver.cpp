@@ -41,8 +41,8 @@ std::string bare_library_hint(const fs::path& folder) {
   boost::system::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     if (entry->path().extension() == ".so") {
-      return fmt::format("; {} is a bare library: run `layerhub install {}`", printable(entry->path().string()),
-                         printable(entry->path().filename().string()));
+      return fmt::format("; {} is a bare library: a plugin is the whole folder that layerhub_add_plugin lays out",
+                         printable(entry->path().string()));
     }
   }
   return "";

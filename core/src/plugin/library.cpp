@@ -89,7 +89,7 @@ Result<Descriptor> query(const boost::dll::shared_library& handle, const std::st
 
 }  // namespace
 
-Result<Library> open_library(const boost::filesystem::path& given) {
+Result<Inspected> inspect_library(const boost::filesystem::path& given) {
   boost::system::error_code no_file;
   const boost::filesystem::path file = boost::filesystem::canonical(given, no_file);
   const std::string name = (no_file ? given : file).string();
@@ -97,13 +97,20 @@ Result<Library> open_library(const boost::filesystem::path& given) {
   BOOST_OUTCOME_TRY(const std::string bytes, read_file(file, max_library_bytes));
   BOOST_OUTCOME_TRY(const admission::ElfImage image, admission::read_elf_image(std::as_bytes(std::span(bytes)), name));
   BOOST_OUTCOME_TRY(check_exports(image, name));
+  return Inspected{file, before};
+}
+
+Result<Library> open_library(const boost::filesystem::path& given) {
+  BOOST_OUTCOME_TRY(const Inspected inspected, inspect_library(given));
+  const boost::filesystem::path& file = inspected.path;
+  const std::string name = file.string();
 
   Library library;
   library.path = file;
-  library.identity = before;
+  library.identity = inspected.identity;
   BOOST_OUTCOME_TRY(library.handle, open_with_boost(file));
   BOOST_OUTCOME_TRY(const FileIdentity after, file_identity(file));
-  if (!(before == after)) {
+  if (!(inspected.identity == after)) {
     return refused(ErrorCode::io_error, name, "it was rewritten while it was being opened", "call again");
   }
   BOOST_OUTCOME_TRY(library.descriptor, query(library.handle, name));

@@ -21,6 +21,14 @@ struct Library {
   Descriptor descriptor;
 };
 
+// What can be known of a file without running any of its code: that the system's loader may touch it, and what it
+// exports. Refused: not_found, io_error, bad_library, abi_mismatch.
+struct Inspected {
+  boost::filesystem::path path;  // canonical
+  FileIdentity identity;         // as it was before it was read
+};
+Result<Inspected> inspect_library(const boost::filesystem::path& file);
+
 // In this order, and the first that refuses ends it: the file's bounds and exports are read, Boost.DLL opens it by its
 // absolute path with all symbols bound and none shared, the file must still be the same, the query is asked, the minor
 // negotiated, the description imported.
