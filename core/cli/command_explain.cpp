@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // layerhub explain LAYER: which plugins have the layer, which of their kernels would serve it on this machine and
-// why the others would not. From metadata, and for the one that would serve from the file itself: none of its code runs.
+// why the others would not. From metadata, and for the one that would serve from the file itself, of which no code
+// runs.
 #include "base/json.hpp"
 #include "base/reason.hpp"
 #include "commands.hpp"

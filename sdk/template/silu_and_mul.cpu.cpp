@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SiluAndMul, y = silu(x[..., :d]) * x[..., d:], a row at a time on the host's threads.
 //
-// The layer's contract (arguments, shapes, reference) comes from layers/activation.hpp. What this kernel adds is what it
-// can read: three dtypes, and rows that may lie anywhere as long as each is one run of memory. The host checks that
+// The layer's contract (arguments, shapes, reference) comes from layers/activation.hpp. What this kernel adds is what
+// it can read: three dtypes, and rows that may lie anywhere as long as each is one run of memory. The host checks that
 // before each call and runs its own forward where it does not hold, so nothing is checked here.
 #include <layerhub/layers/activation.hpp>
 #include <layerhub/sdk/cpu.hpp>
