@@ -2,6 +2,7 @@
 #include "admission/elf_image.hpp"
 
 #include "support/catch.hpp"
+#include "support/rounds.hpp"
 
 #include <elf.h>
 
@@ -119,7 +120,7 @@ TEST_CASE("any byte of the headers and the dynamic tables may be anything: there
 TEST_CASE("random damage of many bytes at once gives an answer and no crash") {
   const Bytes whole = plugin();
   std::mt19937_64 random(20240611);
-  for (int round = 0; round < 3000; ++round) {
+  for (int round = 0; round < layerhub::testing::rounds(3000); ++round) {
     Bytes changed = whole;
     for (int n = 1 + static_cast<int>(random() % 16); n > 0; --n) {
       // Whole words, and words that look like sizes and offsets, at the places where those stand.

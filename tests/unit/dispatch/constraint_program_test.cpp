@@ -4,6 +4,7 @@
 #include "dispatch/dense_check.hpp"
 
 #include "support/catch.hpp"
+#include "support/rounds.hpp"
 
 #include <algorithm>
 #include <array>
@@ -152,7 +153,7 @@ TEST_CASE("the check of a call agrees with one that looks at every byte") {
   REQUIRE(compiled);
   RandomTensors tensors(3);
   int holding = 0;
-  for (int round = 0; round < 200'000; ++round) {
+  for (int round = 0; round < layerhub::testing::rounds(200'000); ++round) {
     TestTensor a = tensors.next(), b = tensors.next(), y = tensors.next();
     a.point(), b.point(), y.point();
     const DLTensor* in[] = {&a.tensor, &b.tensor};
@@ -188,7 +189,7 @@ TEST_CASE("the quick check says yes to what hosts pass, and never where the full
     REQUIRE(quick.n_inputs() == 2);
     RandomTensors tensors(11);
     int quickly = 0, holding = 0;
-    for (int round = 0; round < 100'000; ++round) {
+    for (int round = 0; round < layerhub::testing::rounds(100'000); ++round) {
       TestTensor a = tensors.next(), b = tensors.next(), y = tensors.next();
       a.point(), b.point(), y.point();
       const DLTensor* in[] = {&a.tensor, &b.tensor};
@@ -222,7 +223,7 @@ TEST_CASE("a constraint that fails is described by the names of the arguments") 
   REQUIRE(compiled);
   RandomTensors tensors(5);
   std::set<std::string> said;
-  for (int round = 0; round < 20'000; ++round) {
+  for (int round = 0; round < layerhub::testing::rounds(20'000); ++round) {
     TestTensor a = tensors.next(), b = tensors.next(), y = tensors.next();
     a.point(), b.point(), y.point();
     const DLTensor* in[] = {&a.tensor, &b.tensor};

@@ -2,6 +2,7 @@
 #include "hub/metadata.hpp"
 
 #include "support/catch.hpp"
+#include "support/rounds.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -126,7 +127,7 @@ TEST_CASE("a library's file can't name a place outside of its variant") {
 TEST_CASE("random damage of the text gives an answer and no crash") {
   const std::string good = written();
   std::mt19937 random(7);
-  for (int round = 0; round < 4000; ++round) {
+  for (int round = 0; round < layerhub::testing::rounds(4000); ++round) {
     std::string changed = good;
     for (unsigned n = 1 + random() % 4; n > 0; --n) {
       const std::size_t at = random() % changed.size();

@@ -23,10 +23,12 @@ TEST_CASE("an error text is cut where the host's buffer ends") {
 }
 
 TEST_CASE("an error text is never cut inside a character") {
-  CHECK(written("a\xc3\xa4", 2) == "a");                  // 2 bytes
-  CHECK(written("\xe2\x82\xac", 2).empty());              // 3 bytes
-  CHECK(written("a\xe2\x82\xac" "b", 4) == "a\xe2\x82\xac");
-  CHECK(written("\xf0\x9f\x98\x80x", 3).empty());         // 4 bytes
+  CHECK(written("a\xc3\xa4", 2) == "a");      // 2 bytes
+  CHECK(written("\xe2\x82\xac", 2).empty());  // 3 bytes
+  CHECK(written("a\xe2\x82\xac"
+                "b",
+                4) == "a\xe2\x82\xac");
+  CHECK(written("\xf0\x9f\x98\x80x", 3).empty());  // 4 bytes
 }
 
 TEST_CASE("a host without a buffer gets the status alone") {
