@@ -13,9 +13,9 @@ namespace smollm2 {
 // std::runtime_error where the file is not of that form.
 std::string tokenize_cases(const Tokenizer& tokenizer, const std::string& path, bool& all_equal);
 
-// Runs `with_plugins` before the hub side and `on_own_forwards` before the other. JSON {"reference_mean_nll", "hub": {
-// "top1_agreement", "largest_margin_of_disagreement", "mean_nll"}, "own": {...}}; the model is fed the reference's
-// tokens.
+// JSON {"reference_mean_nll", "hub": {"top1_agreement", "largest_margin_of_disagreement", "mean_nll"}, "own": {...}};
+// the model is fed the reference's tokens. `with_plugins` runs before the hub side and `on_own_forwards` before the
+// other; one that is empty leaves its side out.
 std::string evaluate(const Model& model, const std::string& path, const std::function<void()>& with_plugins,
                      const std::function<void()>& on_own_forwards,
                      const std::function<void(const std::string&)>& progress);

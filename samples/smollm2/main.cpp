@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -147,8 +148,10 @@ int run(const Options& options) {
     return equal ? 0 : 1;
   }
   if (!options.evaluate.empty()) {
-    const std::string compared = evaluate(
-        model, options.evaluate, [&] { bind(model, true); }, [&] { layerhub::unkernelize(model); }, progress);
+    std::function<void()> with_plugins = [&] { bind(model, true); },
+                          on_own_forwards = [&] { layerhub::unkernelize(model); };
+    const std::string compared = evaluate(model, options.evaluate, options.own ? nullptr : with_plugins,
+                                          options.hub ? nullptr : on_own_forwards, progress);
     end_progress();
     print(compared);
     return 0;

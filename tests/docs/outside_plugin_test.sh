@@ -21,7 +21,8 @@ unset LAYERHUB_PATH LAYERHUB_OVERRIDES LAYERHUB_DISABLE LAYERHUB_CPU_CAPABILITY
 hosts() { stat -c '%n %Y %s %i' "$host" "$build"/lib/liblayerhub.so* "$build/bin/layerhub"; }
 before=$(hosts)
 
-cmake --install "$build" --prefix "$work/prefix" >"$work/install.log" 2>&1 || fail "no installation:" "$work/install.log"
+cmake --install "$build" --prefix "$work/prefix" >"$work/install.log" 2>&1 ||
+  fail "no installation:" "$work/install.log"
 ! grep -rqF "$source_dir/" "$work/prefix/lib/cmake" || fail "the installed files speak of the source tree"
 
 # author FOLDER REPO: builds the template there under that name and sets `made` to its plugin directory.
