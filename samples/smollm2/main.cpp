@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -136,6 +137,10 @@ int run(const Options& options) {
   layerhub::set_threads(options.threads);
   if (!options.plugins.empty()) {
     layerhub::set_plugin_roots({options.plugins});
+    if (!std::filesystem::is_directory(options.plugins)) {
+      std::fprintf(stderr, "%s: there is no such plugin directory; no layer finds its plugin there\n",
+                   options.plugins.c_str());
+    }
   }
   progress("loading " + options.model);
   const Gguf file(options.model);

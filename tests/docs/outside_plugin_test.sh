@@ -42,7 +42,8 @@ cp -r "$made/layerhub" "$work/plugins/"
 "$host" "$work/plugins" >"$work/output" 2>&1 || fail "the host fails with the plugin:" "$work/output"
 grep -q 'by-row' "$work/output" || fail "the kernel from outside does not serve:" "$work/output"
 own=$(sed -n 's/^own forward: //p' "$work/output")
-[ "$own" = "$(sed -n 's/^from the plugin: //p' "$work/output")" ] || fail "other numbers than the own forward's:" "$work/output"
+[ "$own" = "$(sed -n 's/^from the plugin: //p' "$work/output")" ] ||
+  fail "other numbers than the own forward's:" "$work/output"
 
 author "$work/author" myorg/my-kernels
 cp -r "$made/myorg" "$work/plugins/"
