@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Each *.txt beside this script is a session with the program: its commands are run and what they print is compared.
+# Each *.txt beside this script is a conversation with the program: its commands are run, and what they print compared.
 # usage: transcripts_test.sh SOURCE_DIR BUILD_DIR [--write]
 #
 #   # what the transcript is about          a comment
