@@ -51,9 +51,10 @@ template <class... Parameters>
 struct Signature {
   static constexpr std::array<HostArgument, sizeof...(Parameters)> arguments{host_argument<Parameters>()...};
 
-  template <class... Arguments>
-  static bool call(const LayerRef& layer, Arguments&... arguments) {
-    return call_kernel<Parameters...>(layer, arguments...);
+  template <class Layer, class... Arguments>
+  [[gnu::always_inline]] static bool call(const Layer& layer, const LayerSlot& slot, const LayerType& type,
+                                          Arguments&... arguments) {
+    return call_kernel<Parameters...>(layer, slot, type, arguments...);
   }
 };
 
@@ -72,6 +73,16 @@ LAYERHUB_SIGNATURE_OF(const, true)
 LAYERHUB_SIGNATURE_OF(noexcept, false)
 LAYERHUB_SIGNATURE_OF(const noexcept, true)
 #undef LAYERHUB_SIGNATURE_OF
+
+// The signature of a layer's forward: a replaced one says it, a marked one has it.
+template <class Layer>
+struct HubSignatureOf : SignatureOf<decltype(&Layer::forward)> {};
+template <class Layer>
+requires requires { typename Layer::HubSignature; }
+struct HubSignatureOf<Layer> {
+  using type = typename Layer::HubSignature;
+};
+
 template <class T>
 std::vector<Member> members_of(const void* layer) {
   if constexpr (requires(const T& t) { t.hub_members(); }) {
@@ -91,25 +102,33 @@ class use_kernel_forward_from_hub {
   static constexpr std::string_view hub_layer_name = Name.view();
 
   template <class... Arguments>
-  void operator()(Arguments&&... arguments) const {
+  [[gnu::always_inline]] void operator()(Arguments&&... arguments) const {
     const Derived& self = static_cast<const Derived&>(*this);
     using Found = detail::SignatureOf<decltype(&Derived::forward)>;
     static_assert(Found::callable_on_const,
                   "forward is not const; a marked layer's forward keeps its state in its arguments");
-    if (!Found::type::call(layer_ref(), arguments...)) {
+    if (!Found::type::call(*this, slot_, layer_type(), arguments...)) {
       self.forward(std::forward<Arguments>(arguments)...);
     }
   }
 
-  // For kernelize, explain and the like.
+  // For prepare, kernelize, explain and the like.
+  template <class... Arguments>
+  void call_own_forward(Arguments&... arguments) const {
+    static_cast<const Derived&>(*this).forward(arguments...);
+  }
   detail::LayerRef layer_ref() const {
-    using Found = typename detail::SignatureOf<decltype(&Derived::forward)>::type;
-    static const detail::LayerType type{Name.view(), typeid(Derived).name(), Found::arguments.data(),
-                                        static_cast<std::uint32_t>(Found::arguments.size())};
-    return {&slot_, &type, static_cast<const Derived*>(this), &detail::members_of<Derived>};
+    return {&slot_, &layer_type(), static_cast<const Derived*>(this), &detail::members_of<Derived>};
   }
 
  private:
+  static const detail::LayerType& layer_type() {
+    using Found = typename detail::SignatureOf<decltype(&Derived::forward)>::type;
+    static constexpr detail::LayerType type{Name.view(), &typeid(Derived), Found::arguments.data(),
+                                            static_cast<std::uint32_t>(Found::arguments.size())};
+    return type;
+  }
+
   mutable detail::LayerSlot slot_;
 };
 
@@ -117,28 +136,33 @@ class use_kernel_forward_from_hub {
 template <class T, class Forward>
 class ReplacedForward {
  public:
+  using HubSignature = typename detail::SignatureOf<Forward>::type;
+
   ReplacedForward(T& layer, std::string_view name, Forward forward, std::vector<Member> members)
       : layer_(&layer),
         forward_(forward),
         description_(std::make_unique<Description>(Description{std::string(name), {}, std::move(members)})) {
-    description_->type = {description_->name, typeid(T).name(), Found::arguments.data(),
-                          static_cast<std::uint32_t>(Found::arguments.size())};
+    description_->type = {description_->name, &typeid(T), HubSignature::arguments.data(),
+                          static_cast<std::uint32_t>(HubSignature::arguments.size())};
   }
 
   template <class... Arguments>
-  void operator()(Arguments&&... arguments) const {
-    if (!Found::call(layer_ref(), arguments...)) {
+  [[gnu::always_inline]] void operator()(Arguments&&... arguments) const {
+    if (!HubSignature::call(*this, slot_, description_->type, arguments...)) {
       (layer_->*forward_)(std::forward<Arguments>(arguments)...);
     }
   }
 
+  template <class... Arguments>
+  void call_own_forward(Arguments&... arguments) const {
+    (layer_->*forward_)(arguments...);
+  }
   detail::LayerRef layer_ref() const {
     return {&slot_, &description_->type, description_.get(),
             [](const void* description) { return static_cast<const Description*>(description)->members; }};
   }
 
  private:
-  using Found = typename detail::SignatureOf<Forward>::type;
   struct Description {
     std::string name;
     detail::LayerType type;

@@ -11,4 +11,5 @@
 #include <layerhub/mapping.hpp>
 #include <layerhub/members.hpp>
 #include <layerhub/parallel.hpp>
+#include <layerhub/prepared.hpp>
 #include <layerhub/tensor.hpp>

@@ -29,9 +29,14 @@ namespace dispatch {
 struct MappingValue;
 }
 
-// What a layer is used for. Flags: inference | capture. `fallback` is for registration alone: the repository
-// serves every mode that has none of its own.
-enum class Mode : std::uint32_t { inference = 1, training = 2, capture = 4, fallback = 8 };
+// What a layer is used for. Flags: inference | capture.
+enum class Mode : std::uint32_t {
+  inference = 1,
+  training = 2,
+  capture = 4,        // calls may be recorded into a graph of the device: the kernel must be safe to capture
+  deterministic = 8,  // asked of a kernel: the same inputs give the same bits. Nothing is registered for it
+  fallback = 16       // for registration alone: the repository serves every mode that has none of its own
+};
 constexpr Mode operator|(Mode a, Mode b) noexcept {
   return static_cast<Mode>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));
 }

@@ -2,6 +2,7 @@
 #include "dispatch/binding.hpp"
 
 #include "base/reason.hpp"
+#include "dispatch/run_call.hpp"
 #include "plugin/host_services.hpp"
 
 #include <layerhub/sdk/formats.hpp>
@@ -10,61 +11,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
-#include <new>
 
 namespace layerhub::dispatch {
 namespace {
-
-constexpr std::size_t workspace_alignment = 64;
-
-// Kept apart so that the common call needs no registers saved for it.
-[[gnu::noinline]] std::uint32_t check_whole(const Binding& binding, const detail::CallFrame& frame) noexcept {
-  return binding.constraints.check(frame.in, frame.out);
-}
-
-std::uint32_t check(const detail::BoundCall& call, const detail::CallFrame& frame) noexcept {
-  return check_whole(static_cast<const Binding&>(call), frame);
-}
-
-template <std::size_t n_inputs>
-std::uint32_t check_dense(const detail::BoundCall& call, const detail::CallFrame& frame) noexcept {
-  const Binding& binding = static_cast<const Binding&>(call);
-  if (binding.dense.holds<n_inputs>(binding.constraints, frame.in, frame.out[0])) [[likely]] {
-    return 0;
-  }
-  return check_whole(binding, frame);
-}
-
-detail::CheckConstraints check_for(const Binding& binding) {
-  switch (binding.dense.n_inputs()) {
-    case 1: return &check_dense<1>;
-    case 2: return &check_dense<2>;
-    case 3: return &check_dense<3>;
-    default: return &check;
-  }
-}
-
-std::int32_t find_layout(const detail::BoundCall& call, detail::CallFrame& frame) noexcept {
-  const Binding& binding = static_cast<const Binding&>(call);
-  std::size_t bytes = 0;
-  const std::int32_t status = binding.layouts.workspace_of(binding.kernel->functions, binding.instance,
-                                                           binding.layout_arguments, frame, &bytes);
-  if (status != LH_OK || bytes <= frame.call.workspace_size) {
-    return status;
-  }
-  // Grown by half at least, so that a sequence of slightly larger layouts does not allocate each time.
-  const std::size_t wanted = std::max(bytes, frame.call.workspace_size + frame.call.workspace_size / 2);
-  const std::size_t size = (wanted + workspace_alignment - 1) / workspace_alignment * workspace_alignment;
-  void* memory = std::aligned_alloc(workspace_alignment, size);
-  if (memory == nullptr) {
-    return LH_OUT_OF_MEMORY;
-  }
-  std::free(frame.call.workspace);
-  frame.call.workspace = memory;
-  frame.call.workspace_size = size;
-  return LH_OK;
-}
 
 // The logical shape of a weight, which is what constraints speak of: a block format packs several elements in a byte.
 std::vector<std::int64_t> logical_shape(const Member& weight) {
@@ -119,6 +68,15 @@ lh_attr attribute_of(const lh_attr& fallback, const Member* member) {
   return attribute;
 }
 
+// The bits of Mode and of LH_MODE_* agree where both have them; fallback is for registration alone.
+std::uint32_t call_mode(Mode mode) {
+  static_assert(static_cast<std::uint32_t>(Mode::inference) == LH_MODE_INFERENCE &&
+                static_cast<std::uint32_t>(Mode::training) == LH_MODE_TRAINING &&
+                static_cast<std::uint32_t>(Mode::capture) == LH_MODE_CAPTURE &&
+                static_cast<std::uint32_t>(Mode::deterministic) == LH_MODE_DETERMINISTIC);
+  return static_cast<std::uint32_t>(mode);
+}
+
 class BindingMaker {
  public:
   BindingMaker(const detail::LayerType& layer, const DeviceInfo& device) : layer_(layer), device_(device) {}
@@ -137,10 +95,10 @@ class BindingMaker {
     BOOST_OUTCOME_TRY(create());
     binding_->forward = kernel.functions.forward;
     binding_->dense = DenseCheck(binding_->constraints);
-    binding_->check = check_for(*binding_);
-    if (kernel.functions.infer != nullptr) {
-      binding_->find_layout = &find_layout;
-    }
+    binding_->call_mode = call_mode(mode);
+    binding_->has_layouts = kernel.functions.infer != nullptr &&
+                            ((kernel.traits & LH_TRAIT_NO_WORKSPACE) == 0 || has(mode, Mode::training));
+    choose_run(*binding_);
     return std::shared_ptr<const Binding>(std::move(binding_));
   }
 
@@ -193,11 +151,11 @@ class BindingMaker {
     for (const ParamView& param : b.params) {
       b.fixed.push_back(param.tensor);
     }
-    b.fixed_in = b.fixed.data();
-    b.n_fixed_in = static_cast<std::uint32_t>(b.fixed.size());
-    b.n_in = static_cast<std::uint16_t>(inputs + b.params.size());
-    b.n_out = static_cast<std::uint16_t>(outputs + kernel().count(LH_ARG_STATE));
-    b.n_scalars = static_cast<std::uint16_t>(kernel().count(LH_ARG_SCALAR_INT) + kernel().count(LH_ARG_SCALAR_FLOAT));
+    b.n_host_inputs = host_inputs_;
+    b.counts.n_in = static_cast<std::uint16_t>(inputs + b.params.size());
+    b.counts.n_out = static_cast<std::uint16_t>(outputs + kernel().count(LH_ARG_STATE));
+    b.counts.n_scalars =
+        static_cast<std::uint16_t>(kernel().count(LH_ARG_SCALAR_INT) + kernel().count(LH_ARG_SCALAR_FLOAT));
     b.layout_arguments = {inputs, outputs, kernel().count(LH_ARG_STATE)};
     std::uint8_t next_output = 0, next_state = static_cast<std::uint8_t>(outputs), written = 0;
     for (const hub::Argument& argument : kernel().arguments) {
@@ -274,7 +232,7 @@ class BindingMaker {
 
 Binding::~Binding() {
   if (instance != nullptr && kernel->functions.destroy != nullptr) {
-    kernel->functions.destroy(const_cast<lh_instance*>(instance));
+    kernel->functions.destroy(instance);
   }
 }
 

@@ -80,13 +80,19 @@ Json json_of(const Decision& decision, std::uint64_t current) {
 }  // namespace dispatch
 
 namespace detail {
+namespace {
+
+std::string host_type_name(const LayerType& type) {
+  return type.host_type == nullptr ? "a kernel function" : boost::core::demangle(type.host_type->name());
+}
+
+}  // namespace
 
 std::string explain_layer(const LayerRef& layer) {
   LayerState& state = dispatch::state_of(layer);
   const std::uint64_t current = dispatch::current_mapping_value()->id;
   std::lock_guard lock(state.mutex);
-  std::string text =
-      fmt::format("layer `{}` of {}\n", layer.type->name, boost::core::demangle(layer.type->host_type.data()));
+  std::string text = fmt::format("layer `{}` of {}\n", layer.type->name, host_type_name(*layer.type));
   for (const dispatch::Decision& row : state.rows) {
     text += dispatch::text_of(row, fmt::format("on {}, {}, {}: {}", to_string(row.device), to_string(row.mode),
                                                dispatch::under(row, current), row.served_by()));

@@ -3,6 +3,7 @@
 //
 // The stack needs no container: each use_kernel_mapping object keeps what was in force outside it. What a call reads is
 // an id, the thread's or the process'; the values behind the ids are looked at when a layer is bound.
+#include "dispatch/epoch.hpp"
 #include "dispatch/mapping_value.hpp"
 
 #include <layerhub/detail/slot.hpp>
@@ -71,10 +72,7 @@ Value combine_anew(const Value& base, const Value& added, bool inherit) {
 }
 
 void set_scope(Value value) {
-  if (detail::this_thread == nullptr) {
-    detail::attach_thread();
-  }
-  detail::this_thread->scope = value->id;
+  detail::attached_thread().scope = value->id;
   scope_value = std::move(value);
 }
 
@@ -126,7 +124,7 @@ use_kernel_mapping::use_kernel_mapping(const Mapping& mapping, bool inherit_mapp
 }
 
 use_kernel_mapping::~use_kernel_mapping() {
-  if (detail::this_thread != nullptr) {  // it is, but in a child that was forked inside the scope
+  if (dispatch::is_attached()) {  // it is, but in a child that was forked inside the scope
     detail::this_thread->scope = outer_ == nullptr ? 0 : outer_->id;
   }
   dispatch::scope_value = std::move(outer_);
