@@ -12,4 +12,5 @@
 #include <layerhub/members.hpp>
 #include <layerhub/parallel.hpp>
 #include <layerhub/prepared.hpp>
+#include <layerhub/scope.hpp>
 #include <layerhub/tensor.hpp>

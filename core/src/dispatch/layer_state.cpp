@@ -135,7 +135,7 @@ void bind_for_call(const detail::LayerRef& layer, DLDevice device) {
     decision = *kernelized;  // pinned memory, say: what serves its device serves it too
   } else {
     try {
-      decide({layer, folded, Mode::inference, {}, mapping, bindings_of(state)}, decision);
+      decide({layer, folded, mapping->options.mode, mapping->options.fallback, mapping, bindings_of(state)}, decision);
     } catch (...) {
       state.refused = std::move(decision);
       throw;

@@ -159,6 +159,11 @@ std::string to_string(Mode mode) {
   return text.empty() ? "none" : text;
 }
 
+std::string_view to_string(Fallback policy) {
+  constexpr std::string_view names[] = {"never", "when_missing", "when_unsupported", "always"};
+  return names[static_cast<std::size_t>(policy) - 1];
+}
+
 Mapping::Mapping() : value_(dispatch::value_of(std::vector<LayerEntry>{})) {}
 Mapping::Mapping(std::initializer_list<LayerEntry> entries) : value_(dispatch::value_of(entries)) {}
 Mapping::Mapping(const std::vector<LayerEntry>& entries) : value_(dispatch::value_of(entries)) {}
