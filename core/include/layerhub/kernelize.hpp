@@ -86,4 +86,15 @@ void rebind(Model& model) {
   detail::rebind_layers(detail::layers_of(model));
 }
 
+namespace detail {
+LAYERHUB_API void update_layer_params(const std::vector<LayerRef>& layers);
+}
+
+// After weights changed in place, as by a step of an optimizer: kernels read them again, or are made anew where they
+// can't. No call of these layers may be in flight. Throws Error(kernel_failed) with the plugin's text.
+template <class Model>
+void update_params(Model& model) {
+  detail::update_layer_params(detail::layers_of(model));
+}
+
 }  // namespace layerhub

@@ -23,6 +23,7 @@
 #include <layerhub/detail/call.hpp>
 #include <layerhub/export.hpp>
 #include <layerhub/members.hpp>
+#include <layerhub/training.hpp>
 
 #include <algorithm>
 #include <array>
@@ -55,6 +56,12 @@ struct Signature {
   [[gnu::always_inline]] static bool call(const Layer& layer, const LayerSlot& slot, const LayerType& type,
                                           Arguments&... arguments) {
     return call_kernel<Parameters...>(layer, slot, type, arguments...);
+  }
+
+  template <class... Arguments>
+  static bool call_training(const LayerRef& layer, Saved& saved, Arguments&... arguments) {
+    View views[sizeof...(Parameters)];
+    return detail::call_training(layer, saved, Placed<Parameters...>(views, *layer.type, arguments...).as_arguments());
   }
 };
 
@@ -109,6 +116,27 @@ class use_kernel_forward_from_hub {
                   "forward is not const; a marked layer's forward keeps its state in its arguments");
     if (!Found::type::call(*this, slot_, layer_type(), arguments...)) {
       self.forward(std::forward<Arguments>(arguments)...);
+    }
+  }
+
+  // See training.hpp.
+  template <class... Arguments>
+  void operator()(Saved& saved, Arguments&&... arguments) const {
+    using Found = typename detail::SignatureOf<decltype(&Derived::forward)>::type;
+    if (!Found::call_training(layer_ref(), saved, arguments...)) {
+      static_cast<const Derived&>(*this).forward(std::forward<Arguments>(arguments)...);
+    }
+  }
+  template <class... Arguments>
+  void backward(const Saved& saved, Arguments&&... arguments) const {
+    const Derived& self = static_cast<const Derived&>(*this);
+    if (detail::call_backward_of(layer_ref(), saved, arguments...)) {
+      return;
+    }
+    if constexpr (requires { self.own_backward(saved, std::forward<Arguments>(arguments)...); }) {
+      self.own_backward(saved, std::forward<Arguments>(arguments)...);
+    } else {
+      detail::throw_no_backward(layer_ref());
     }
   }
 

@@ -14,3 +14,4 @@
 #include <layerhub/prepared.hpp>
 #include <layerhub/scope.hpp>
 #include <layerhub/tensor.hpp>
+#include <layerhub/training.hpp>

@@ -112,8 +112,7 @@ const detail::DispatchRow* find_row(const detail::DispatchTable& table, DLDevice
   return found == table.more + table.n_more ? nullptr : found;
 }
 
-void bind_for_call(const detail::LayerRef& layer, DLDevice device) {
-  const std::shared_ptr<const MappingValue> mapping = current_mapping_value();
+void bind_for_call(const detail::LayerRef& layer, DLDevice device, const std::shared_ptr<const MappingValue>& mapping) {
   const Device folded = Device::of(device);
   detail::LayerState& state = state_of(layer);
   std::lock_guard lock(state.mutex);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a call does rarely, kept out of the host's code: its first time, a call inside a call, refusals and failures.
+#include "dispatch/out_of_line.hpp"
+
+#include "base/reason.hpp"
 #include "dispatch/call_frame.hpp"
 #include "dispatch/layer_state.hpp"
 #include "dispatch/run_call.hpp"
@@ -9,63 +12,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <optional>
 #include <string_view>
 
 namespace layerhub::detail {
 namespace {
 
-// Inside: no binding that this thread can find is given back. A call inside a call is inside already.
-class Pin {
- public:
-  explicit Pin(ThreadRecord& thread) noexcept : thread_(thread), entered_(thread.enter()) {}
-  Pin(const Pin&) = delete;
-  ~Pin() {
-    if (entered_) {
-      thread_.leave();
-    }
-  }
-  bool is_nested() const noexcept { return !entered_; }
-
- private:
-  ThreadRecord& thread_;
-  const bool entered_;
-};
-
 const dispatch::Binding& whole(const BoundCall& binding) { return static_cast<const dispatch::Binding&>(binding); }
 
-Reason failure(const LayerRef& layer, const dispatch::Binding& binding, std::int32_t status, std::string_view text) {
+Reason failure(const LayerRef& layer, const dispatch::Binding& binding, std::int32_t status, const char* function,
+               std::string_view text) {
   constexpr std::string_view names[] = {"ok",          "declined", "invalid",    "out of memory",
                                         "unsupported", "internal", "device lost"};
   const std::string_view name =
       status >= 0 && static_cast<std::size_t>(status) < std::size(names) ? names[status] : "unknown";
   const std::string said = printable(text, 512);
-  return make_reason(ErrorCode::kernel_failed, "forward",
-                     fmt::format("layer `{}`: kernel `{}` of {}@{} failed ({}){}{}; its outputs are undefined",
-                                 layer.type->name, binding.kernel_name(), binding.plugin->repo(),
+  return make_reason(ErrorCode::kernel_failed, function,
+                     fmt::format("layer `{}`: {} of kernel `{}` of {}@{} failed ({}){}{}; its outputs are undefined",
+                                 layer.type->name, function, binding.kernel_name(), binding.plugin->repo(),
                                  binding.plugin->revision(), name, said.empty() ? "" : ": ", said),
                      {{"status", std::to_string(status)}, {"library", binding.plugin->path().string()}});
-}
-
-// What a status that is not LH_OK means: true where the host runs its own forward, else the Reason is filled in.
-bool is_own_forward(const LayerRef& layer, const BoundCall& call, std::int32_t status, CallFrame& frame, Reason& why) {
-  const std::string_view text(frame.text, std::min<std::size_t>(frame.error.length, sizeof frame.text));
-  frame.error.length = 0;
-  if (status == own_forward) {
-    return true;
-  }
-  if (status == LH_DECLINED) {
-    whole(call).declined.fetch_add(1, std::memory_order_relaxed);
-    return true;
-  }
-  why = failure(layer, whole(call), status, text);
-  return false;
-}
-
-void write_to(CallFrame& frame, const CallArguments& arguments) noexcept {
-  std::copy_n(arguments.in, arguments.n_in, frame.in);
-  std::copy_n(arguments.out, arguments.n_out, frame.out);
-  std::copy_n(arguments.scalars, arguments.n_scalars, frame.scalars);
 }
 
 std::string changed_member(const LayerRef& layer, const dispatch::Binding& binding) {
@@ -85,24 +50,38 @@ std::string changed_member(const LayerRef& layer, const dispatch::Binding& bindi
 
 }  // namespace
 
+bool is_own_forward(const LayerRef& layer, const BoundCall& call, std::int32_t status, CallFrame& frame,
+                    const char* function) {
+  const std::string_view text(frame.text, std::min<std::size_t>(frame.error.length, sizeof frame.text));
+  frame.error.length = 0;
+  if (status == own_forward) {
+    return true;
+  }
+  if (status == LH_DECLINED) {
+    whole(call).declined.fetch_add(1, std::memory_order_relaxed);
+    return true;
+  }
+  throw Error(failure(layer, whole(call), status, function, text));
+}
+
+void write_to(CallFrame& frame, const CallArguments& arguments) noexcept {
+  std::copy_n(arguments.in, arguments.n_in, frame.in);
+  std::copy_n(arguments.out, arguments.n_out, frame.out);
+  std::copy_n(arguments.scalars, arguments.n_scalars, frame.scalars);
+}
+
 bool call_out_of_line(const LayerRef& layer, const CallArguments& arguments) {
   ThreadRecord& thread = attached_thread();
   for (;;) {
     {
-      const Pin pin(thread);
+      dispatch::FrameLease lease(thread);
       if (const DispatchRow* row = dispatch::find_row(layer.slot->table(), arguments.device, current_mapping(thread))) {
-        std::optional<dispatch::NestedFrame> nested;
-        CallFrame& frame = pin.is_nested() ? nested.emplace() : thread.frame;
-        write_to(frame, arguments);
-        const std::int32_t status = row->binding->run(*row->binding, frame);
-        Reason why;
-        if (status == LH_OK || is_own_forward(layer, *row->binding, status, frame, why)) {
-          return status == LH_OK;
-        }
-        throw Error(std::move(why));
+        write_to(lease.frame(), arguments);
+        const std::int32_t status = row->binding->run(*row->binding, lease.frame());
+        return status == LH_OK || !is_own_forward(layer, *row->binding, status, lease.frame(), "forward");
       }
     }
-    dispatch::bind_for_call(layer, arguments.device);
+    dispatch::bind_for_call(layer, arguments.device, dispatch::current_mapping_value());
   }
 }
 
@@ -110,18 +89,16 @@ Preparation prepare_call(const LayerRef& layer, const CallArguments& arguments) 
   ThreadRecord& thread = attached_thread();
   for (;;) {
     {
-      const Pin pin(thread);
+      dispatch::FrameLease lease(thread);
       const DispatchTable& table = layer.slot->table();
       if (const DispatchRow* row = dispatch::find_row(table, arguments.device, current_mapping(thread))) {
-        std::optional<dispatch::NestedFrame> nested;
-        CallFrame& frame = pin.is_nested() ? nested.emplace() : thread.frame;
-        write_to(frame, arguments);
-        const bool serves =
-            row->binding != &dispatch::own_forward_call && dispatch::constraints_hold(whole(*row->binding), frame);
+        write_to(lease.frame(), arguments);
+        const bool serves = row->binding != &dispatch::own_forward_call &&
+                            dispatch::constraints_hold(whole(*row->binding), lease.frame());
         return {table.serial, row->mapping, serves ? row->binding : &dispatch::own_forward_call};
       }
     }
-    dispatch::bind_for_call(layer, arguments.device);
+    dispatch::bind_for_call(layer, arguments.device, dispatch::current_mapping_value());
   }
 }
 
@@ -141,13 +118,11 @@ void check_tensors_unchanged(const LayerType& type, const CallArguments& prepare
 }
 
 bool settle(const LayerRef& layer, ThreadRecord& thread, const BoundCall& binding, std::int32_t status) {
-  Reason why;
-  const bool is_own = is_own_forward(layer, binding, status, thread.frame, why);
-  thread.leave();
-  if (!is_own) {
-    throw Error(std::move(why));
-  }
-  return false;
+  struct Leave {
+    ThreadRecord& thread;
+    ~Leave() { thread.leave(); }
+  } leave{thread};
+  return !is_own_forward(layer, binding, status, thread.frame, "forward");
 }
 
 void throw_rank(const LayerType& type, std::int32_t rank) {

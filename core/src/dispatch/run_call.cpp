@@ -3,6 +3,7 @@
 
 #include "dispatch/call_frame.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -139,11 +140,19 @@ void choose_run(Binding& binding) {
   }
 }
 
+lh_call whole_call(const Binding& binding, CallFrame& frame) {
+  std::copy(binding.fixed.begin(), binding.fixed.end(), frame.in + binding.n_host_inputs);
+  lh_call call = frame.call;
+  std::memcpy(&call.n_in, &binding.counts, sizeof binding.counts);
+  call.device = binding.device;
+  return call;
+}
+
 bool constraints_hold(const Binding& binding, CallFrame& frame) noexcept {
+  put_in_order(binding, frame);
   if (binding.run == binding.run_unchecked) {
     return true;
   }
-  put_in_order(binding, frame);
   const std::uint32_t refused = binding.constraints.check(frame.in, frame.out);
   return refused == 0 || note_refused(binding, refused - 1) == LH_OK;
 }

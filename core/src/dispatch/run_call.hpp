@@ -12,8 +12,12 @@ void choose_run(Binding& binding);
 // The row of a layer that runs its own forward.
 extern const detail::BoundCall own_forward_call;
 
-// Whether the declared constraints hold for the frame's tensors; a refusal is counted.
+// Puts the frame's outputs in the kernel's order. Whether the declared constraints hold; a refusal is counted.
 bool constraints_hold(const Binding& binding, detail::CallFrame& frame) noexcept;
+
+// The call of a frame that holds the host's inputs, outputs and scalars, whole: counts, params, device. Outputs are in
+// the kernel's order already.
+lh_call whole_call(const Binding& binding, detail::CallFrame& frame);
 
 // A constraint that does not hold: counted, with its number. Returns own_forward.
 std::int32_t note_refused(const Binding& binding, std::uint32_t constraint) noexcept;
