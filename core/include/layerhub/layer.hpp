@@ -99,10 +99,36 @@ std::vector<Member> members_of(const void* layer) {
   }
 }
 
+// LayerRef::keeps_own_forward of a marked class.
+template <class T>
+const char* kept_reason(const void* layer) {
+  [[maybe_unused]] const T& self = *static_cast<const T*>(layer);
+  if constexpr (std::is_polymorphic_v<T>) {
+    if (typeid(self) != typeid(T)) {
+      return "it is of a class derived from the marked one, whose forward may be another; mark that class itself";
+    }
+  }
+  if constexpr (requires { bool{self.hub_condition()}; }) {
+    if (!self.hub_condition()) {
+      return "its hub_condition() says so";
+    }
+  }
+  return nullptr;
+}
+
 }  // namespace detail
 
-// Marks a class of the host's. Name is the layer's name in mappings. A class that derives from a marked one and has a
-// forward of its own is not marked by that: its calls through the base run the base's forward.
+// Marks a class of the host's. Name is the layer's name in mappings.
+//
+// A class may opt single layers out: where `bool hub_condition() const` is there and false when the layer is bound, it
+// runs its own forward and is never an error. So a gated MLP whose activation is not the one that a kernel computes
+// keeps its numbers.
+//
+// A class that derives from a marked one is not marked by that. Where forward is virtual its layers run their own
+// forward, since it may be another; a forward that is not virtual is hidden and not overridden, so calls through the
+// base run the base's. To mark it too, derive from use_kernel_forward_from_hub again and name its members:
+//   struct Loud : Quiet, use_kernel_forward_from_hub<Loud, "Loud"> {
+//     LAYERHUB_MARKED(Loud, "Loud")
 template <class Derived, detail::FixedString Name>
 class use_kernel_forward_from_hub {
  public:
@@ -146,7 +172,8 @@ class use_kernel_forward_from_hub {
     static_cast<const Derived&>(*this).forward(arguments...);
   }
   detail::LayerRef layer_ref() const {
-    return {&slot_, &layer_type(), static_cast<const Derived*>(this), &detail::members_of<Derived>};
+    return {&slot_, &layer_type(), static_cast<const Derived*>(this), &detail::members_of<Derived>,
+            &detail::kept_reason<Derived>};
   }
 
  private:

@@ -121,6 +121,7 @@ class BindingMaker {
       b.fixed.push_back(param.tensor);
     }
     b.n_host_inputs = host_inputs_;
+    b.n_host_arguments = layer_.n_arguments;
     b.counts.n_in = static_cast<std::uint16_t>(inputs + b.params.size());
     b.counts.n_out = static_cast<std::uint16_t>(outputs + kernel().count(LH_ARG_STATE));
     b.counts.n_saved = static_cast<std::uint16_t>(kernel().count(LH_ARG_SAVED));

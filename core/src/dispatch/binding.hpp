@@ -34,6 +34,7 @@ struct Binding : detail::BoundCall {
   CallCounts counts;
   std::vector<const DLTensor*> fixed;  // what follows the host's inputs: absent optional ones, then the params
   std::uint32_t n_host_inputs = 0;
+  std::uint32_t n_host_arguments = 0;           // of its forward
   std::uint32_t call_mode = LH_MODE_INFERENCE;  // as the kernel is told
   DLDevice device{kDLCPU, 0};
   std::array<std::uint8_t, detail::max_outputs> out_order{};  // where the host's n-th written tensor stands

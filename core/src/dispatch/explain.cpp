@@ -15,12 +15,6 @@ namespace layerhub {
 
 namespace dispatch {
 
-std::string Decision::served_by() const {
-  return binding == nullptr
-             ? "own forward"
-             : fmt::format("{}@{}: {}", binding->plugin->repo(), binding->plugin->revision(), binding->kernel_name());
-}
-
 namespace {
 
 std::string under(const Decision& decision, std::uint64_t current) {
@@ -44,7 +38,7 @@ std::string counts_of(const Binding& binding) {
 
 std::string text_of(const Decision& decision, const std::string& heading) {
   std::string text = fmt::format("{}\n", heading);
-  for (const Step& step : decision.steps) {
+  for (const Step& step : decision.steps()) {
     text += fmt::format("  {} {:<11} {}\n", step.passed ? "+" : "-", step.rule, step.text);
     for (const Fact& fact : step.facts) {
       text += fmt::format("      {}{}{}\n", fact.name, fact.name.empty() ? "" : ": ", fact.value);
@@ -55,7 +49,7 @@ std::string text_of(const Decision& decision, const std::string& heading) {
 
 Json json_of(const Decision& decision, std::uint64_t current) {
   Json steps = Json::array();
-  for (const Step& step : decision.steps) {
+  for (const Step& step : decision.steps()) {
     Json facts = Json::array();
     for (const Fact& fact : step.facts) {
       facts.push_back({{"name", fact.name}, {"value", fact.value}});

@@ -76,9 +76,7 @@ class CreateArgs {
 struct ErrorBuffer {
   char text[512];
   lh_error error{sizeof error, 0, text, sizeof text, 0};
-  std::string said() const {
-    return printable({text, std::min<std::size_t>(error.length, sizeof text)}, sizeof text);
-  }
+  std::string said() const { return printable({text, std::min<std::size_t>(error.length, sizeof text)}, sizeof text); }
 };
 
 std::string name_of(const detail::LayerType& layer, const Binding& binding) {

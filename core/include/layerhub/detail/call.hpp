@@ -74,6 +74,8 @@ struct LayerRef {
   const LayerType* type;
   const void* layer;
   std::vector<Member> (*members)(const void* layer);
+  // Why this instance runs its own forward whatever is mapped; nullptr: it takes kernels. May itself be nullptr.
+  const char* (*keeps_own_forward)(const void* layer) = nullptr;
 };
 
 // ---- Out of line, in core/src/dispatch/out_of_line.cpp --------------------------------------------------------------
