@@ -36,82 +36,6 @@ TEST_CASE("names of other layers in a mapping do not disturb") {
   CHECK(outputs(layer) == own_outputs);
 }
 
-TEST_CASE("scopes nest, override and restore exactly") {
-  TestEnvironment env;
-  env.add("twice");
-  env.add("thrice");
-  const Scale layer;
-  {
-    const use_kernel_mapping outer(scale_from("fakes/twice"));
-    CHECK(outputs(layer)[0] == 2);
-    {
-      const use_kernel_mapping inner(scale_from("fakes/thrice"));
-      CHECK(outputs(layer)[0] == 3);
-      {
-        const use_kernel_mapping empty(Mapping{}, false);
-        CHECK(outputs(layer) == own_outputs);
-      }
-      CHECK(outputs(layer)[0] == 3);
-    }
-    CHECK(outputs(layer)[0] == 2);
-  }
-  CHECK(outputs(layer) == own_outputs);
-}
-
-TEST_CASE("a scope is left when an exception passes, and one that could not be entered leaves nothing behind") {
-  TestEnvironment env;
-  env.add("twice");
-  const Scale layer;
-  try {
-    const use_kernel_mapping scope(scale_from("fakes/twice"));
-    throw 1;
-  } catch (int) {
-  }
-  CHECK(outputs(layer) == own_outputs);
-  CHECK_THROWS_AS(use_kernel_mapping(Mapping{{"Scale", {{"abacus", LayerRepository{"a/b", "Scale", "v1"}}}}}), Error);
-  CHECK(outputs(layer) == own_outputs);
-}
-
-TEST_CASE("registering inside a scope ends with the scope") {
-  TestEnvironment env;
-  env.add("twice");
-  const Scale layer;
-  {
-    const use_kernel_mapping scope(Mapping{});
-    register_kernel_mapping(scale_from("fakes/twice"));
-    CHECK(outputs(layer)[0] == 2);
-  }
-  CHECK(outputs(layer) == own_outputs);
-}
-
-TEST_CASE("a scope that is entered again serves from the binding it made before") {
-  TestEnvironment env;
-  env.add("instance");
-  const Scale layer;
-  const Mapping mapping = scale_from("fakes/instance");
-  for (int i = 0; i < 3; ++i) {
-    const use_kernel_mapping scope(mapping);
-    CHECK(outputs(layer)[0] == 2);
-  }
-  CHECK(loaded_kernels().size() == 1);
-}
-
-TEST_CASE("an unknown device in a mapping is an error that lists the known ones") {
-  const std::string error = error_of([] { Mapping{{"Scale", {{"abacus", LayerRepository{"a/b", "Scale", "v1"}}}}}; });
-  CHECK_THAT(error, Contains("abacus") && Contains("cuda") && Contains("opencl"));
-}
-
-TEST_CASE("a repository needs a version or a revision, not both and not neither") {
-  CHECK_THAT(error_of([] {
-               Mapping{{"Scale", {{"cpu", LayerRepository{.repo_id = "a/b", .layer_name = "Scale"}}}}};
-             }),
-             Contains("neither"));
-  CHECK_THAT(error_of([] {
-               Mapping{{"Scale", {{"cpu", LayerRepository{"a/b", "Scale", "v1", 1}}}}};
-             }),
-             Contains("both"));
-}
-
 TEST_CASE("a capability interval serves the capabilities within it and no others") {
   TestEnvironment env;
   env.add("twice");
@@ -129,37 +53,6 @@ TEST_CASE("a capability interval serves the capabilities within it and no others
   const use_kernel_mapping scope(mapping(here + 1, here + 9));
   CHECK(outputs(layer) == own_outputs);
   CHECK_THAT(explain(layer), Contains("with the right properties"));
-}
-
-TEST_CASE("kernelize binds once and for all mappings, unkernelize reverts") {
-  TestEnvironment env;
-  env.add("twice");
-  const Scale layer, other;
-  {
-    const use_kernel_mapping scope(scale_from("fakes/twice"));
-    CHECK(kernelize(layer).kernels() == 1);
-  }
-  CHECK(outputs(layer)[0] == 2);
-  CHECK(outputs(other) == own_outputs);
-  unkernelize(layer);
-  CHECK(outputs(layer) == own_outputs);
-}
-
-namespace {
-struct Model {
-  Scale a, b;
-  void visit_layers(auto&& visit) { visit(a), visit(b); }
-};
-}  // namespace
-
-TEST_CASE("kernelize changes nothing where one layer is an error") {
-  TestEnvironment env;
-  env.add("twice");
-  Model model;
-  const use_kernel_mapping scope(scale_from("fakes/create-fails"));
-  CHECK_THAT(error_of([&] { kernelize(model); }), Contains("fakes/create-fails@v1"));
-  const use_kernel_mapping other(scale_from("fakes/twice"), false);
-  CHECK(outputs(model.a)[0] == 2);
 }
 
 TEST_CASE("a copy of a layer is unbound, a moved one keeps its binding") {
@@ -239,37 +132,6 @@ TEST_CASE("a layer of somebody else's is served through the wrapper and falls ba
   CHECK(outputs(wrapped)[0] == -1);
   const use_kernel_mapping scope(scale_from("fakes/twice"));
   CHECK(outputs(wrapped) == std::vector<float>{2, 4, 6});
-}
-
-TEST_CASE("functions beside layers are found by name and called without a layer") {
-  TestEnvironment env;
-  env.add("function");
-  const LayerRepository repository{"fakes/function", "add_one", "v1"};
-  CHECK(has_kernel(repository));
-  CHECK_FALSE(has_kernel(LayerRepository{"fakes/function", "add_two", "v1"}));
-  const auto add_one = get_kernel<void(const Tensor&, Tensor&)>(repository);
-  CHECK(outputs(add_one) == std::vector<float>{2, 3, 4});
-  CHECK_THAT(error_of([&] {
-               Tensor x({1, 2}), y({1.f});
-               add_one(x, y);
-             }),
-             Contains("differ in shape"));
-}
-
-TEST_CASE("two revisions of one repository run side by side, each with its own statics") {
-  TestEnvironment env;
-  env.add("counter_v1");
-  env.add("counter_v2");
-  const Scale one, two;
-  const Mapping first = scale_from("fakes/counter", "v1"), second = scale_from("fakes/counter", "v2");
-  for (int i = 1; i <= 3; ++i) {
-    {
-      const use_kernel_mapping scope(first);
-      CHECK(outputs(one)[0] == static_cast<float>(i));
-    }
-    const use_kernel_mapping scope(second);
-    CHECK(outputs(two)[0] == static_cast<float>(100 * i));
-  }
 }
 
 TEST_CASE("workspace is as large as the kernel asked for, for every layout") {

@@ -18,6 +18,7 @@
 #include <layerhub/mapping.hpp>
 #include <layerhub/scope.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -48,14 +49,41 @@ namespace detail {
 LAYERHUB_API KernelizeReport kernelize_layers(const std::vector<LayerRef>& layers, const KernelizeOptions& options);
 LAYERHUB_API void unkernelize_layers(const std::vector<LayerRef>& layers);
 
-// A model with visit_layers, or one marked layer.
+struct CollectLayers {
+  std::vector<LayerRef>& layers;
+  void operator()(const auto& layer) const { layers.push_back(layer.layer_ref()); }
+};
+
 template <class Model>
+concept MarkedLayer = requires(const Model& model) {
+  { model.layer_ref() } -> std::same_as<LayerRef>;
+};
+template <class Model>
+concept VisitsLayers = requires(Model& model, CollectLayers visit) {
+  model.visit_layers(visit);
+};
+template <class Model>
+concept HasVisitLayers = requires(Model& model, CollectLayers visit) {
+  visit_layers(model, visit);
+};
+}  // namespace detail
+
+// What can be kernelized: a marked layer or function, or a model that lends its layers, by a member or by a function
+// beside it:
+//   void visit_layers(Model& model, auto&& visit) { visit(model.norm); visit(model.linear); }
+template <class Model>
+concept Kernelizable = detail::MarkedLayer<Model> || detail::VisitsLayers<Model> || detail::HasVisitLayers<Model>;
+
+namespace detail {
+template <Kernelizable Model>
 std::vector<LayerRef> layers_of(Model& model) {
   std::vector<LayerRef> layers;
-  if constexpr (requires { model.layer_ref(); }) {
+  if constexpr (MarkedLayer<Model>) {
     layers.push_back(model.layer_ref());
+  } else if constexpr (VisitsLayers<Model>) {
+    model.visit_layers(CollectLayers{layers});
   } else {
-    model.visit_layers([&](const auto& layer) { layers.push_back(layer.layer_ref()); });
+    visit_layers(model, CollectLayers{layers});
   }
   return layers;
 }
@@ -63,14 +91,14 @@ std::vector<LayerRef> layers_of(Model& model) {
 
 // Throws Error as the policy says; then nothing has changed. Calls may be in flight: they end on what they began with.
 // [thread-safe, but for two threads that kernelize the same layer]
-template <class Model>
+template <Kernelizable Model>
 KernelizeReport kernelize(Model& model, const KernelizeOptions& options = {}) {
   return detail::kernelize_layers(detail::layers_of(model), options);
 }
 
 // Every layer back to call-time dispatch, and with an empty mapping to its own forward. Kernels give back what
 // they made of the weights.
-template <class Model>
+template <Kernelizable Model>
 void unkernelize(Model& model) {
   detail::unkernelize_layers(detail::layers_of(model));
 }
@@ -81,7 +109,7 @@ LAYERHUB_API void rebind_layers(const std::vector<LayerRef>& layers);
 
 // After a weight's pointer or shape or an attribute changed: every binding of the layer is made anew, kernelized
 // ones at once, the others at the next call. Throws Error as kernelize does.
-template <class Model>
+template <Kernelizable Model>
 void rebind(Model& model) {
   detail::rebind_layers(detail::layers_of(model));
 }
@@ -92,7 +120,7 @@ LAYERHUB_API void update_layer_params(const std::vector<LayerRef>& layers);
 
 // After weights changed in place, as by a step of an optimizer: kernels read them again, or are made anew where they
 // can't. No call of these layers may be in flight. Throws Error(kernel_failed) with the plugin's text.
-template <class Model>
+template <Kernelizable Model>
 void update_params(Model& model) {
   detail::update_layer_params(detail::layers_of(model));
 }

@@ -126,9 +126,10 @@ const char* kept_reason(const void* layer) {
 //
 // A class that derives from a marked one is not marked by that. Where forward is virtual its layers run their own
 // forward, since it may be another; a forward that is not virtual is hidden and not overridden, so calls through the
-// base run the base's. To mark it too, derive from use_kernel_forward_from_hub again and name its members:
-//   struct Loud : Quiet, use_kernel_forward_from_hub<Loud, "Loud"> {
-//     LAYERHUB_MARKED(Loud, "Loud")
+// base run the base's. To mark it too, derive from use_kernel_forward_from_hub again and say whose members are meant:
+//   struct Loud : Quiet, layerhub::use_kernel_forward_from_hub<Loud, "Loud"> {
+//     using Mark = layerhub::use_kernel_forward_from_hub<Loud, "Loud">;
+//     using Mark::operator(), Mark::backward, Mark::call_own_forward, Mark::layer_ref;
 template <class Derived, detail::FixedString Name>
 class use_kernel_forward_from_hub {
  public:

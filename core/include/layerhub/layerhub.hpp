@@ -4,7 +4,9 @@
 
 #include <layerhub/device.hpp>
 #include <layerhub/error.hpp>
+#include <layerhub/events.hpp>
 #include <layerhub/explain.hpp>
+#include <layerhub/function.hpp>
 #include <layerhub/kernel_function.hpp>
 #include <layerhub/kernelize.hpp>
 #include <layerhub/layer.hpp>

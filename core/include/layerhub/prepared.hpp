@@ -25,8 +25,8 @@ namespace detail {
 
 // What a prepared call has found out.
 struct Preparation {
-  std::uint64_t serial = 0;   // of the table that was looked at; 0: nothing is prepared
-  std::uint64_t mapping = 0;  // that it was looked at under, or any_mapping
+  std::uint64_t serial = ~std::uint64_t{0};  // of the table that was looked at; no table's: nothing is prepared
+  std::uint64_t mapping = 0;                 // that it was looked at under, or any_mapping
   const BoundCall* binding = nullptr;
 };
 

@@ -80,8 +80,8 @@ struct ErrorBuffer {
 };
 
 std::string name_of(const detail::LayerType& layer, const Binding& binding) {
-  return fmt::format("layer `{}`: kernel `{}` of {}", layer.name, binding.kernel_name(),
-                     binding.plugin->path().string());
+  return fmt::format("layer `{}`: kernel `{}` of {}@{}", layer.name, binding.kernel_name(), binding.plugin->repo(),
+                     binding.plugin->revision());
 }
 
 }  // namespace
@@ -112,7 +112,8 @@ Result<void> create_instance(const detail::LayerType& layer, const DeviceInfo& d
   }
   return make_reason(
       ErrorCode::kernel_failed, "create",
-      fmt::format("{} failed to make its instance (status {}): {}", name_of(layer, binding), status, said));
+      fmt::format("{} failed to make its instance (status {}): {}", name_of(layer, binding), status, said),
+      {{"library", binding.plugin->path().string()}});
 }
 
 Result<bool> update_instance(const detail::LayerType& layer, const DeviceInfo& device, const Binding& binding) {

@@ -2,6 +2,7 @@
 // The decision chain for one layer: its own wish, the selection for its name, then signature, modes, load and bind. Each
 // step either goes on or gives a Reason; the policy says whether a Reason means the own forward or an Error. A library
 // is opened when nothing else is left to refuse.
+#include "base/event.hpp"
 #include "base/log.hpp"
 #include "base/os.hpp"
 #include "device/cpu_device.hpp"
@@ -167,9 +168,7 @@ void settle_refusal(const Request& request, const Selection& selection, const Re
            fmt::format("layer `{}` runs its own forward: {}", layer, refused.reason.text));
 }
 
-}  // namespace
-
-void decide(const Request& request, Decision& decision) {
+void run_chain(const Request& request, Decision& decision) {
   decision.device = request.device;
   decision.mode = request.mode;
   decision.fallback = request.fallback;
@@ -184,6 +183,20 @@ void decide(const Request& request, Decision& decision) {
                            : select(name, request.device, request.mode, *request.mapping);
   if (const std::optional<Refused> refused = Chain(request, decision).run()) {
     settle_refusal(request, *decision.selection, *refused);
+  }
+}
+
+}  // namespace
+
+void decide(const Request& request, Decision& decision) {
+  run_chain(request, decision);
+  if (has_event_hook()) {
+    const Step* refusal = decision.last_refusal();
+    const bool is_bound = decision.binding != nullptr;
+    notify({is_bound ? EventKind::bound : EventKind::fell_back, request.layer.type->name, to_string(request.device),
+            is_bound             ? decision.served_by()
+            : refusal == nullptr ? ""
+                                 : refusal->text});
   }
 }
 

@@ -2,6 +2,7 @@
 // What a call does rarely, kept out of the host's code: its first time, a call inside a call, refusals and failures.
 #include "dispatch/out_of_line.hpp"
 
+#include "base/event.hpp"
 #include "base/reason.hpp"
 #include "dispatch/call_frame.hpp"
 #include "dispatch/layer_state.hpp"
@@ -58,7 +59,11 @@ bool is_own_forward(const LayerRef& layer, const BoundCall& call, std::int32_t s
     return true;
   }
   if (status == LH_DECLINED) {
-    whole(call).declined.fetch_add(1, std::memory_order_relaxed);
+    const dispatch::Binding& binding = whole(call);
+    binding.declined.fetch_add(1, std::memory_order_relaxed);
+    if (has_event_hook()) {
+      notify({EventKind::declined, layer.type->name, to_string(binding.on), binding.kernel_name()});
+    }
     return true;
   }
   throw Error(failure(layer, whole(call), status, function, text));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dispatch/run_call.hpp"
 
+#include "base/event.hpp"
 #include "dispatch/call_frame.hpp"
 
 #include <algorithm>
@@ -160,6 +161,10 @@ bool constraints_hold(const Binding& binding, CallFrame& frame) noexcept {
 std::int32_t note_refused(const Binding& binding, std::uint32_t constraint) noexcept {
   binding.refused.fetch_add(1, std::memory_order_relaxed);
   binding.last_refused.store(constraint + 1, std::memory_order_relaxed);
+  if (has_event_hook()) {
+    notify(
+        {EventKind::refused, binding.kernel->layer, to_string(binding.on), binding.constraints.describe(constraint)});
+  }
   return detail::own_forward;
 }
 

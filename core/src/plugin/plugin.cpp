@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugin/plugin.hpp"
 
+#include "base/event.hpp"
 #include "base/log.hpp"
 #include "base/reason.hpp"
 
@@ -117,6 +118,7 @@ Plugin::Plugin(Library library, std::string repo, std::string revision, std::str
       revision_(std::move(revision)),
       variant_(std::move(variant)) {
   log(LogLevel::info, "opened {} ({}@{})", library_.path.string(), repo_, revision_);
+  notify({EventKind::loaded, {}, {}, library_.path.string()});
 }
 
 Plugin::~Plugin() {
