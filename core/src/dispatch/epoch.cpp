@@ -147,7 +147,7 @@ void retire(std::function<void()> destroy) {
 
 bool is_attached() noexcept { return detail::this_thread != &detail::unattached; }
 
-std::size_t collect() {
+std::size_t collect() noexcept {
   std::vector<Retired> freed;
   std::size_t left;
   {

@@ -23,7 +23,7 @@ namespace layerhub::dispatch {
 void retire(std::function<void()> destroy);
 
 // Destroys what has become free. Returns how many objects still wait. [thread-safe]
-std::size_t collect();
+std::size_t collect() noexcept;
 
 // Whether the calling thread has a record. [thread-safe]
 bool is_attached() noexcept;

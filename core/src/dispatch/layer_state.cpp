@@ -155,6 +155,7 @@ const DispatchTable empty_table{{~std::uint64_t{0}, any_mapping, &dispatch::own_
 void LayerSlot::destroy(LayerState* state, const DispatchTable* table) noexcept {
   delete dispatch::owned(table);  // no call is in flight, by the contract of destroying a layer
   delete state;
+  dispatch::collect();  // what was replaced under calls that have ended since: no later replacement may come
 }
 
 }  // namespace detail
