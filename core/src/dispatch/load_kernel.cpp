@@ -36,7 +36,9 @@ bool falls_back(Fallback policy, Refusal refusal) {
 
 class Chain {
  public:
-  Chain(const Request& request, Decision& decision) : request_(request), decision_(decision) {}
+  // plugin: the selection's library where it is open already; set when it is opened here.
+  Chain(const Request& request, Decision& decision, std::shared_ptr<const plugin::Plugin>& plugin)
+      : request_(request), decision_(decision), plugin_(plugin) {}
 
   // From a selection to a binding, or what refused it.
   std::optional<Refused> run() {
@@ -44,9 +46,8 @@ class Chain {
       return selection().refused;
     }
     members_ = request_.layer.members(request_.layer.layer);
-    std::shared_ptr<const plugin::Plugin> plugin;
     for (const hub::KernelInfo* kernel : selection().kernels) {
-      if (fits(*kernel) && (plugin != nullptr || load(plugin)) && bind(plugin, *kernel)) {
+      if (fits(*kernel) && (plugin_ != nullptr || load()) && bind(*kernel)) {
         return std::nullopt;
       }
     }
@@ -80,30 +81,30 @@ class Chain {
            (!has(mode, Mode::deterministic) || kernel.is_deterministic());
   }
 
-  bool load(std::shared_ptr<const plugin::Plugin>& plugin) {
+  bool load() {
     Result<std::shared_ptr<const plugin::Plugin>> loaded =
         plugin::load_plugin(*selection().resolved, *selection().library);
     if (!loaded) {
       return refuse(Refusal::failed, loaded.error());
     }
-    plugin = std::move(loaded).value();
+    plugin_ = std::move(loaded).value();
     return true;
   }
 
-  bool bind(const std::shared_ptr<const plugin::Plugin>& plugin, const hub::KernelInfo& info) {
-    const auto& kernels = plugin->descriptor().kernels;
+  bool bind(const hub::KernelInfo& info) {
+    const auto& kernels = plugin_->descriptor().kernels;
     const auto kernel = std::find_if(kernels.begin(), kernels.end(), [&](const plugin::Kernel& k) {
       return k.layer == info.layer && k.implementation == info.implementation;
     });
     for (const std::shared_ptr<const Binding>& known : request_.reusable) {
-      if (known->plugin == plugin && known->kernel == &*kernel && known->mode == request_.mode &&
+      if (known->plugin == plugin_ && known->kernel == &*kernel && known->mode == request_.mode &&
           known->on == request_.device) {
         decision_.binding = known;
         return true;
       }
     }
     Result<std::shared_ptr<const Binding>> made =
-        make_binding(*request_.layer.type, members_, plugin, *kernel, selection().device, request_.mode);
+        make_binding(*request_.layer.type, members_, plugin_, *kernel, selection().device, request_.mode);
     if (!made) {
       return refuse(Refusal::failed, made.error());
     }
@@ -120,6 +121,7 @@ class Chain {
 
   const Request& request_;
   Decision& decision_;
+  std::shared_ptr<const plugin::Plugin>& plugin_;
   std::vector<Member> members_;
   std::optional<Refused> refused_;
 };
@@ -177,11 +179,12 @@ void run_chain(const Request& request, Decision& decision) {
     decision.own_steps.push_back({"own", false, reason});
     return;
   }
-  const std::string_view name = request.layer.type->name;
-  decision.selection = request.selections != nullptr
-                           ? request.selections->select(name, request.device, request.mode, *request.mapping)
-                           : select(name, request.device, request.mode, *request.mapping);
-  if (const std::optional<Refused> refused = Chain(request, decision).run()) {
+  SelectionCache for_this_layer;
+  SelectionCache& selections = request.selections != nullptr ? *request.selections : for_this_layer;
+  SelectionCache::Known& known =
+      selections.select(request.layer.type->name, request.device, request.mode, *request.mapping);
+  decision.selection = known.selection;
+  if (const std::optional<Refused> refused = Chain(request, decision, known.plugin).run()) {
     settle_refusal(request, *decision.selection, *refused);
   }
 }
@@ -205,7 +208,8 @@ void decide_function(const detail::LayerRef& function, const Repository& reposit
   decision.device = device;
   decision.selection = select_from(repository, device);
   const Request request{function, device, Mode::inference, Fallback::never, nullptr, {}, nullptr};
-  if (std::optional<Refused> refused = Chain(request, decision).run()) {
+  std::shared_ptr<const plugin::Plugin> plugin;
+  if (std::optional<Refused> refused = Chain(request, decision, plugin).run()) {
     throw Error(std::move(refused->reason));
   }
 }

@@ -5,6 +5,7 @@
 #include "device/cpu_device.hpp"
 #include "device/device_types.hpp"
 #include "dispatch/plugin_directories.hpp"
+#include "hub/resolution_cache.hpp"
 
 #include <fmt/format.h>
 
@@ -112,11 +113,11 @@ class Selector {
     selection_->layer_name = layer_name_of(entry.repository);
     const hub::Resolver resolver(hub::plugin_roots(entry.roots != nullptr ? *entry.roots : explicit_roots()),
                                  device::system_facts());
-    Result<hub::Resolved> resolved = resolver.resolve(selection_->ref, device_);
+    Result<std::shared_ptr<const hub::Resolved>> resolved = hub::resolve_cached(resolver, selection_->ref, device_);
     if (!resolved) {
       return refuse(Refusal::failed, resolved.error());
     }
-    selection_->resolved = std::make_shared<const hub::Resolved>(std::move(resolved).value());
+    selection_->resolved = std::move(resolved).value();
     warn_of_newer(*selection_->resolved);
     pass("repository", selection_->resolved->folder.string());
     if (choose_library()) {
@@ -200,15 +201,14 @@ std::shared_ptr<const Selection> select_from(const Repository& repository, Devic
   return Selector(layer_name_of(repository), device).from(repository);
 }
 
-std::shared_ptr<const Selection> SelectionCache::select(std::string_view layer, Device device, Mode mode,
-                                                        const MappingValue& mapping) {
-  for (const Known& known : known_) {
+SelectionCache::Known& SelectionCache::select(std::string_view layer, Device device, Mode mode,
+                                              const MappingValue& mapping) {
+  for (Known& known : known_) {
     if (known.layer == layer && known.device == device && known.mode == mode) {
-      return known.selection;
+      return known;
     }
   }
-  known_.push_back({layer, device, mode, dispatch::select(layer, device, mode, mapping)});
-  return known_.back().selection;
+  return known_.emplace_back(Known{layer, device, mode, dispatch::select(layer, device, mode, mapping)});
 }
 
 hub::RepositoryRef ref_of(const Repository& repository) {

@@ -7,6 +7,7 @@
 #include "base/reason.hpp"
 #include "dispatch/mapping_value.hpp"
 #include "hub/resolver.hpp"
+#include "plugin/plugin.hpp"
 
 #include <layerhub/device.hpp>
 
@@ -54,19 +55,20 @@ std::shared_ptr<const Selection> select(std::string_view layer, Device device, M
 // From a repository that is given. [thread-safe]
 std::shared_ptr<const Selection> select_from(const Repository& repository, Device device);
 
-// Selections of one pass over a model, all under one mapping.
+// Selections of one pass over a model, all under one mapping, and the libraries that were opened for them.
 class SelectionCache {
  public:
-  std::shared_ptr<const Selection> select(std::string_view layer, Device device, Mode mode,
-                                          const MappingValue& mapping);
-
- private:
   struct Known {
     std::string_view layer;  // of a LayerType, which outlives the pass
     Device device;
-    Mode mode;
+    Mode mode = Mode::inference;
     std::shared_ptr<const Selection> selection;
+    std::shared_ptr<const plugin::Plugin> plugin{};  // nullptr: not opened yet
   };
+  // Valid until the next call.
+  Known& select(std::string_view layer, Device device, Mode mode, const MappingValue& mapping);
+
+ private:
   std::vector<Known> known_;
 };
 
