@@ -6,7 +6,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # The one list of Debian packages, by what needs them.
 packages_build="g++ cmake ninja-build libboost1.81-dev libboost-filesystem1.81-dev libfmt-dev nlohmann-json3-dev
-  libcli11-dev libdlpack-dev"
+  libcli11-dev libdlpack-dev libtomlplusplus-dev libsodium-dev"
 packages_model="python3-pip"
 packages_test="catch2"
 packages_lint="clang-tidy"

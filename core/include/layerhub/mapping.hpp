@@ -71,7 +71,14 @@ struct LocalLayerRepository {
   std::string layer_name{};
 };
 
-using Repository = std::variant<LayerRepository, LocalLayerRepository>;
+// A layer of a repository at the commit that a lock file of the Hub's pins it to (kernels.lock).
+struct LockedLayerRepository {
+  std::string repo_id{};
+  std::string layer_name{};
+  std::string lock_file{};  // its path
+};
+
+using Repository = std::variant<LayerRepository, LocalLayerRepository, LockedLayerRepository>;
 
 // Inclusive bounds of a device's capability; see DeviceInfo.
 struct CapabilityInterval {
@@ -99,6 +106,7 @@ struct MappedDevice {
 struct ModeRepositories {
   ModeRepositories(LayerRepository repository) : entries{{Mode::fallback, std::move(repository)}} {}
   ModeRepositories(LocalLayerRepository repository) : entries{{Mode::fallback, std::move(repository)}} {}
+  ModeRepositories(LockedLayerRepository repository) : entries{{Mode::fallback, std::move(repository)}} {}
   ModeRepositories(Repository repository) : entries{{Mode::fallback, std::move(repository)}} {}
   ModeRepositories(std::initializer_list<std::pair<Mode, Repository>> list) : entries(list) {}
 

@@ -45,9 +45,14 @@ void check_repository(const std::string& layer, const Repository& repository) {
     if (hub->repo_id.empty() || hub->layer_name.empty()) {
       invalid(fmt::format("mapping of `{}`: repo_id or layer_name is empty; give both", printable(layer)));
     }
-  } else if (const auto& local = std::get<LocalLayerRepository>(repository);
-             local.path.empty() || local.layer_name.empty()) {
-    invalid(fmt::format("mapping of `{}`: path or layer_name is empty; give both", printable(layer)));
+  } else if (const auto* local = std::get_if<LocalLayerRepository>(&repository)) {
+    if (local->path.empty() || local->layer_name.empty()) {
+      invalid(fmt::format("mapping of `{}`: path or layer_name is empty; give both", printable(layer)));
+    }
+  } else if (const auto& locked = std::get<LockedLayerRepository>(repository);
+             locked.repo_id.empty() || locked.layer_name.empty() || locked.lock_file.empty()) {
+    invalid(
+        fmt::format("mapping of `{}`: repo_id, layer_name or lock_file is empty; give all three", printable(layer)));
   }
 }
 

@@ -16,13 +16,20 @@
 namespace layerhub::dispatch {
 namespace {
 
-void warn_of_newer(const hub::Resolved& resolved) {
+// What an operator should hear of a repository, once for each.
+void say_once(const hub::Resolved& resolved) {
   static std::mutex mutex;
   static std::set<std::string>& said = *new std::set<std::string>;
+  std::vector<std::string> lines = resolved.notes;
+  if (resolved.newer_version) {
+    lines.push_back(fmt::format("{}: version {} is in use, a newer one is there: {}", resolved.ref.repo_id,
+                                *resolved.ref.version, *resolved.newer_version));
+  }
   std::lock_guard lock(mutex);
-  if (resolved.newer_version && said.insert(resolved.ref.text()).second) {
-    log(LogLevel::warn, "{}: version {} is in use, a newer one is there: {}", resolved.ref.repo_id,
-        *resolved.ref.version, *resolved.newer_version);
+  for (const std::string& line : lines) {
+    if (said.insert(line).second) {
+      log(LogLevel::warn, "{}", line);
+    }
   }
 }
 
@@ -118,8 +125,12 @@ class Selector {
       return refuse(Refusal::failed, resolved.error());
     }
     selection_->resolved = std::move(resolved).value();
-    warn_of_newer(*selection_->resolved);
-    pass("repository", selection_->resolved->folder.string());
+    say_once(*selection_->resolved);
+    std::vector<Fact> notes;
+    for (const std::string& note : selection_->resolved->notes) {
+      notes.push_back({"", note});
+    }
+    pass("repository", selection_->resolved->folder.string(), std::move(notes));
     if (choose_library()) {
       choose_kernels();
     }
@@ -217,8 +228,12 @@ hub::RepositoryRef ref_of(const Repository& repository) {
     ref.repo_id = hub_repository->repo_id;
     ref.revision = hub_repository->revision;
     ref.version = hub_repository->version;
+  } else if (const auto* local = std::get_if<LocalLayerRepository>(&repository)) {
+    ref.local = local->path;
   } else {
-    ref.local = std::get<LocalLayerRepository>(repository).path;
+    const auto& locked = std::get<LockedLayerRepository>(repository);
+    ref.repo_id = locked.repo_id;
+    ref.lock_file = locked.lock_file;
   }
   return ref;
 }

@@ -22,6 +22,9 @@ std::string RepositoryRef::text() const {
   if (local) {
     return local->string();
   }
+  if (lock_file) {
+    return fmt::format("{} (locked by {})", repo_id, lock_file->string());
+  }
   const std::string folder = revision_folder();
   return folder.empty() ? repo_id : fmt::format("{}@{}", repo_id, folder);
 }
@@ -60,6 +63,12 @@ Result<void> check_repository_ref(const RepositoryRef& ref) {
   }
   if (!is_repo_id(ref.repo_id)) {
     return invalid(fmt::format("repository `{}`: it is not of the form org/name", printable(ref.repo_id)));
+  }
+  if (ref.lock_file) {
+    return ref.revision.empty() && !ref.version
+               ? Result<void>(success())
+               : invalid(fmt::format("{}: a revision or version is given beside a lock file; the lock says it",
+                                     ref.repo_id));
   }
   if (ref.revision.empty() == !ref.version.has_value()) {
     return invalid(fmt::format("{}: {} revision and version are given; give exactly one of the two", ref.repo_id,

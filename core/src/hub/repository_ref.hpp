@@ -16,7 +16,8 @@ struct RepositoryRef {
   std::string repo_id;   // "org/name"; empty for a local repository
   std::string revision;  // exactly one of revision and version; version n is the branch "v<n>"
   std::optional<int> version;
-  std::optional<boost::filesystem::path> local;  // the repository's folder, its `build` folder or one variant's
+  std::optional<boost::filesystem::path> local;        // the repository's folder, its `build` folder or one variant's
+  std::optional<boost::filesystem::path> lock_file{};  // of the Hub's: it says the revision
 
   // The folder's name: the revision, or "v<n>".
   std::string revision_folder() const;
@@ -34,7 +35,7 @@ bool is_repo_id(std::string_view text);
 // "org/name@revision"; without a revision the version is left open, which only listings accept.
 Result<RepositoryRef> parse_repository_ref(std::string_view text);
 
-// Refused as invalid_argument: a malformed id, both or neither of revision and version.
+// Refused as invalid_argument: a malformed id, both or neither of revision and version (none of them with a lock).
 Result<void> check_repository_ref(const RepositoryRef& ref);
 
 }  // namespace layerhub::hub

@@ -44,8 +44,11 @@ Cache& cache() {
   return instance;
 }
 
-std::string key_of(const Resolver& resolver, const RepositoryRef& ref, std::string_view device_type) {
+std::string key_of(const Resolver& resolver, const RepositoryRef& ref, std::string_view device_type,
+                   const DeviceFacts* device) {
   std::string key = fmt::format("{}\n{}\n{}\n", ref.text(), ref.version ? "version" : "", device_type);
+  key += device == nullptr ? "-\n" : fmt::format("{} {}\n", device->capability, device->arch);
+  key += secure_environment("LAYERHUB_OVERRIDES").value_or("") + "\n";
   for (const Root& root : resolver.roots()) {
     key += root.path.string();
     key += root.ignored.empty() ? '\n' : '\r';
@@ -60,6 +63,9 @@ std::string key_of(const Resolver& resolver, const RepositoryRef& ref, std::stri
 // Before the resolution, so that a change in between makes the entry stale and not wrong.
 std::vector<Witness> witnesses_of(const Resolver& resolver, const RepositoryRef& ref) {
   std::vector<fs::path> paths;
+  if (ref.lock_file) {
+    paths.push_back(*ref.lock_file);
+  }
   if (ref.local) {
     paths.push_back(*ref.local);
     paths.push_back(*ref.local / "build");
@@ -100,14 +106,17 @@ std::shared_ptr<const Resolved> find(const std::string& key) {
 }  // namespace
 
 Result<std::shared_ptr<const Resolved>> resolve_cached(const Resolver& resolver, const RepositoryRef& ref,
-                                                       std::string_view device_type) {
-  std::string key = key_of(resolver, ref, device_type);
+                                                       std::string_view device_type, const DeviceFacts* device) {
+  std::string key = key_of(resolver, ref, device_type, device);
   if (std::shared_ptr<const Resolved> known = find(key)) {
     return known;
   }
   std::vector<Witness> witnesses = witnesses_of(resolver, ref);
-  BOOST_OUTCOME_TRY(Resolved fresh, resolver.resolve(ref, device_type));
+  BOOST_OUTCOME_TRY(Resolved fresh, resolver.resolve(ref, device_type, device));
   auto resolved = std::make_shared<const Resolved>(std::move(fresh));
+  if (!resolved->notes.empty()) {
+    return resolved;  // overrides and redirects look at more than is watched here, and are rare
+  }
   const fs::path metadata = resolved->folder / "metadata.json";
   witnesses.push_back({metadata, Witness::look_at(metadata)});
   std::lock_guard lock(cache().mutex);

@@ -12,6 +12,7 @@ namespace layerhub::hub {
 
 // What Resolver::resolve returns, shared. Refusals are not remembered. [thread-safe]
 Result<std::shared_ptr<const Resolved>> resolve_cached(const Resolver& resolver, const RepositoryRef& ref,
-                                                       std::string_view device_type);
+                                                       std::string_view device_type,
+                                                       const DeviceFacts* device = nullptr);
 
 }  // namespace layerhub::hub

@@ -2,6 +2,10 @@
 #include "hub/resolver.hpp"
 
 #include "base/reason.hpp"
+#include "hub/archs.hpp"
+#include "hub/kernel_status.hpp"
+#include "hub/lock_file.hpp"
+#include "hub/overrides.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -16,6 +20,8 @@ namespace layerhub::hub {
 namespace {
 
 namespace fs = boost::filesystem;
+
+constexpr int max_redirects = 4;
 
 // The names of the folders below, sorted; none where it cannot be read.
 std::vector<std::string> folders_in(const fs::path& folder) {
@@ -68,6 +74,21 @@ Result<std::pair<fs::path, std::vector<std::string>>> local_variants(const fs::p
 bool version_less(const std::string& a, const std::string& b) {
   const std::optional<int> va = version_of(a), vb = version_of(b);
   return va && vb ? *va < *vb : std::tuple(!va, a) < std::tuple(!vb, b);
+}
+
+// Every revision of every repository below a root.
+std::vector<RepositoryRef> revisions_in(const fs::path& root) {
+  std::vector<RepositoryRef> refs;
+  for (const std::string& org : folders_in(root)) {
+    for (const std::string& name : folders_in(root / org)) {
+      for (const std::string& revision : folders_in(root / org / name)) {
+        RepositoryRef& ref = refs.emplace_back();
+        ref.repo_id = org + "/" + name;
+        ref.revision = revision;
+      }
+    }
+  }
+  return refs;
 }
 
 // What stands in the folder's name must stand in the metadata too, or one repository could pass for another.
@@ -135,50 +156,69 @@ Reason Resolver::missing(const RepositoryRef& ref) const {
       {{"searched", describe_roots(roots_)}, {"network", "never asked: plugins come from directories alone"}});
 }
 
-Result<fs::path> Resolver::build_folder(const RepositoryRef& ref) const {
+Result<fs::path> Resolver::revision_folder(const RepositoryRef& ref) const {
   for (const Root& root : roots_) {
     if (root.ignored.empty()) {
       const fs::path folder = root.path / ref.repo_id / ref.revision_folder();
       if (is_folder(folder)) {
-        return folder / "build";
+        return folder;
       }
     }
   }
   return missing(ref);
 }
 
-Result<Resolved> Resolver::resolve(const RepositoryRef& ref, std::string_view device_type) const {
-  BOOST_OUTCOME_TRY(check_repository_ref(ref));
-  fs::path build;
-  std::vector<std::string> names;
-  if (ref.local) {
-    BOOST_OUTCOME_TRY(auto local, local_variants(*ref.local));
-    std::tie(build, names) = std::move(local);
-  } else {
-    BOOST_OUTCOME_TRY(build, build_folder(ref));
-    names = folders_in(build);
-  }
-  const std::vector<VariantVerdict> verdicts = judge_variants(names, facts_, device_type);
-  Resolved resolved;
-  resolved.ref = ref;
-  resolved.trace = trace_lines(verdicts);
-  if (verdicts.empty() || !verdicts.front().reason.empty()) {
-    std::vector<Fact> facts;
-    for (const std::string& line : resolved.trace) {
-      facts.push_back({"", line});
+Result<RepositoryRef> Resolver::follow_redirects(RepositoryRef ref, std::vector<std::string>& notes) const {
+  for (int hops = 0; hops <= max_redirects; ++hops) {
+    BOOST_OUTCOME_TRY(check_repository_ref(ref));
+    BOOST_OUTCOME_TRY(const fs::path folder, revision_folder(ref));
+    BOOST_OUTCOME_TRY(std::optional<RepositoryRef> moved, read_kernel_status(folder));
+    if (!moved) {
+      return ref;
     }
-    return make_reason(ErrorCode::no_variant, "variant",
-                       verdicts.empty()
-                           ? fmt::format("{}: {} holds no variant; install the plugin again", ref.text(),
-                                         printable(build.string(), 400))
-                           : fmt::format("{}: none of its {} variants fits {} on this system; install a build for it",
-                                         ref.text(), verdicts.size(), device_type),
-                       std::move(facts));
+    notes.push_back(fmt::format("{} has moved to {}", ref.text(), moved->text()));
+    ref = std::move(*moved);
   }
-  resolved.variant = verdicts.front().name;
-  resolved.folder = build / resolved.variant;
-  BOOST_OUTCOME_TRY(resolved.metadata, read_metadata(resolved.folder));
+  return make_reason(ErrorCode::bad_metadata, "status",
+                     fmt::format("{}: its redirects do not end within {} steps; name the repository where it is",
+                                 ref.text(), max_redirects),
+                     {{"redirects", fmt::format("{}", fmt::join(notes, "; "))}});
+}
+
+Result<Resolved> Resolver::resolve(const RepositoryRef& given, std::string_view device_type,
+                                   const DeviceFacts* device) const {
+  BOOST_OUTCOME_TRY(check_repository_ref(given));
+  if (given.local) {
+    BOOST_OUTCOME_TRY(auto local, local_variants(*given.local));
+    return resolve_from(given, {std::move(local.first), std::move(local.second)}, device_type, device);
+  }
+  BOOST_OUTCOME_TRY(const Overrides overrides, environment_overrides());
+  if (const auto found = overrides.find(given.repo_id); found != overrides.end()) {
+    BOOST_OUTCOME_TRY(auto local, local_variants(found->second));
+    BOOST_OUTCOME_TRY(Resolved resolved,
+                      resolve_from(given, {std::move(local.first), std::move(local.second)}, device_type, device));
+    if (resolved.metadata.repo != given.repo_id) {
+      return make_reason(ErrorCode::bad_metadata, "override",
+                         fmt::format("LAYERHUB_OVERRIDES: {} holds {}, not {}; name the folder of the right repository",
+                                     printable(found->second.string(), 400), resolved.metadata.repo, given.repo_id));
+    }
+    resolved.notes.push_back(
+        fmt::format("{} is overridden by LAYERHUB_OVERRIDES: {}", given.repo_id, found->second.string()));
+    return resolved;
+  }
+  RepositoryRef ref = given;
+  if (given.lock_file) {
+    BOOST_OUTCOME_TRY(const HubLocks locks, read_lock_file(*given.lock_file));
+    BOOST_OUTCOME_TRY(ref.revision, locked_commit(locks, given.repo_id, given.lock_file->string()));
+    ref.lock_file.reset();
+  }
+  std::vector<std::string> notes;
+  BOOST_OUTCOME_TRY(ref, follow_redirects(std::move(ref), notes));
+  BOOST_OUTCOME_TRY(const fs::path folder, revision_folder(ref));
+  BOOST_OUTCOME_TRY(Resolved resolved,
+                    resolve_from(ref, {folder / "build", folders_in(folder / "build")}, device_type, device));
   BOOST_OUTCOME_TRY(check_names(resolved.metadata, ref, resolved.folder));
+  resolved.notes = std::move(notes);
   if (ref.version) {
     const std::vector<int> available = versions(ref.repo_id);
     if (!available.empty() && available.back() > *ref.version) {
@@ -188,44 +228,75 @@ Result<Resolved> Resolver::resolve(const RepositoryRef& ref, std::string_view de
   return resolved;
 }
 
+// The first variant in the order of preference whose name and archs fit.
+Result<Resolved> Resolver::resolve_from(const RepositoryRef& ref, Variants variants, std::string_view device_type,
+                                        const DeviceFacts* device) const {
+  std::vector<VariantVerdict> verdicts = judge_variants(variants.names, facts_, device_type);
+  Resolved resolved;
+  resolved.ref = ref;
+  for (VariantVerdict& verdict : verdicts) {
+    if (!verdict.reason.empty()) {
+      continue;
+    }
+    const fs::path folder = variants.build / verdict.name;
+    BOOST_OUTCOME_TRY(Metadata metadata, read_metadata(folder));
+    if (device != nullptr) {
+      verdict.reason = archs_misfit(metadata.archs, device_type, device->capability, device->arch).value_or("");
+    }
+    if (verdict.reason.empty()) {
+      resolved.variant = verdict.name;
+      resolved.folder = folder;
+      resolved.metadata = std::move(metadata);
+      break;
+    }
+  }
+  resolved.trace = trace_lines(verdicts);
+  if (!resolved.variant.empty()) {
+    return resolved;
+  }
+  std::vector<Fact> facts;
+  for (const std::string& line : resolved.trace) {
+    facts.push_back({"", line});
+  }
+  return make_reason(ErrorCode::no_variant, "variant",
+                     verdicts.empty()
+                         ? fmt::format("{}: {} holds no variant; install the plugin again", ref.text(),
+                                       printable(variants.build.string(), 400))
+                         : fmt::format("{}: none of its {} variants fits {} on this system; install a build for it",
+                                       ref.text(), verdicts.size(), device_type),
+                     std::move(facts));
+}
+
+void Resolver::scan_revision(const fs::path& root, const RepositoryRef& ref, std::vector<Found>& all) const {
+  const fs::path build = root / ref.repo_id / ref.revision / "build";
+  for (const std::string& variant : folders_in(build)) {
+    Result<Metadata> metadata = read_metadata(build / variant);
+    if (metadata) {
+      if (Result<void> same = check_names(metadata.value(), ref, build / variant); !same) {
+        metadata = same.error();
+      }
+    }
+    std::string reason;
+    if (const Result<Variant> parsed = parse_variant(variant); !parsed) {
+      reason = parsed.error().text;
+    } else {
+      reason = misfit(parsed.value(), facts_, metadata ? metadata.value().backend : "cpu").value_or("");
+    }
+    all.push_back({ref.repo_id, ref.revision, variant, build / variant, std::move(reason), std::move(metadata)});
+  }
+}
+
 std::vector<Found> Resolver::scan() const {
   std::vector<Found> all;
   std::set<std::string> seen;  // "org/name@revision": the first root that has it wins
   for (const Root& root : roots_) {
-    if (!root.ignored.empty()) {
-      continue;
-    }
-    std::set<std::string> here;
-    for (const std::string& org : folders_in(root.path)) {
-      for (const std::string& name : folders_in(root.path / org)) {
-        for (const std::string& revision : folders_in(root.path / org / name)) {
-          RepositoryRef ref;
-          ref.repo_id = org + "/" + name;
-          ref.revision = revision;
-          if (seen.contains(ref.text())) {
-            continue;
-          }
-          here.insert(ref.text());
-          const fs::path build = root.path / org / name / revision / "build";
-          for (const std::string& variant : folders_in(build)) {
-            Result<Metadata> metadata = read_metadata(build / variant);
-            if (metadata) {
-              if (Result<void> same = check_names(metadata.value(), ref, build / variant); !same) {
-                metadata = same.error();
-              }
-            }
-            std::string reason;
-            if (const Result<Variant> parsed = parse_variant(variant); !parsed) {
-              reason = parsed.error().text;
-            } else {
-              reason = misfit(parsed.value(), facts_, metadata ? metadata.value().backend : "cpu").value_or("");
-            }
-            all.push_back({ref.repo_id, revision, variant, build / variant, std::move(reason), std::move(metadata)});
-          }
+    if (root.ignored.empty()) {
+      for (const RepositoryRef& ref : revisions_in(root.path)) {
+        if (seen.insert(ref.text()).second) {
+          scan_revision(root.path, ref, all);
         }
       }
     }
-    seen.merge(here);
   }
   std::sort(all.begin(), all.end(), [](const Found& a, const Found& b) {
     if (a.repo_id != b.repo_id) {

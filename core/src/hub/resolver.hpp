@@ -6,6 +6,10 @@
 //   <root>/<org>/<name>/<revision>/build/<variant>/{metadata.json, *.so}
 //
 // Folders whose names begin with a dot are not looked at: a plugin is published by renaming its staging folder.
+//
+// What wins, in this order: LAYERHUB_OVERRIDES, whatever revision is asked for; then the roots, the first that has the
+// revision. A kernel-status.toml in the revision's folder sends the search to another repository, which is held to the
+// same rules as if it had been named.
 #pragma once
 
 #include "hub/metadata.hpp"
@@ -26,12 +30,13 @@
 namespace layerhub::hub {
 
 struct Resolved {
-  RepositoryRef ref;
+  RepositoryRef ref;               // as it was asked for; of a redirect, where it ends
   boost::filesystem::path folder;  // of the variant
   std::string variant;
   Metadata metadata;
   std::vector<std::string> trace;    // one line for each variant that was there
   std::optional<int> newer_version;  // where a version was asked for and a higher one is there
+  std::vector<std::string> notes{};  // "overridden by LAYERHUB_OVERRIDES: ...", "a@v1 has moved to b@main"
 };
 
 // One variant's folder as a listing shows it.
@@ -46,9 +51,11 @@ class Resolver {
  public:
   Resolver(std::vector<Root> roots, SystemFacts facts) : roots_(std::move(roots)), facts_(std::move(facts)) {}
 
+  // device: refuses builds whose archs do not include it; nullptr: archs are not looked at.
   // Refused: invalid_argument, not_found (with what is there instead), no_variant (with the trace), bad_metadata (also
   // where the metadata names another repository or revision than its folder). [thread-safe]
-  Result<Resolved> resolve(const RepositoryRef& ref, std::string_view device_type) const;
+  Result<Resolved> resolve(const RepositoryRef& ref, std::string_view device_type,
+                           const DeviceFacts* device = nullptr) const;
 
   // Every variant of every repository in the roots, sorted by repository, revision (versions by number) and variant. Of
   // one repository and revision in several roots the first root's. [thread-safe]
@@ -61,8 +68,17 @@ class Resolver {
   const SystemFacts& facts() const noexcept { return facts_; }
 
  private:
-  Result<boost::filesystem::path> build_folder(const RepositoryRef& ref) const;
+  struct Variants {
+    boost::filesystem::path build;
+    std::vector<std::string> names;
+  };
+
+  Result<Resolved> resolve_from(const RepositoryRef& ref, Variants variants, std::string_view device_type,
+                                const DeviceFacts* device) const;
+  Result<RepositoryRef> follow_redirects(RepositoryRef ref, std::vector<std::string>& notes) const;
+  Result<boost::filesystem::path> revision_folder(const RepositoryRef& ref) const;
   Reason missing(const RepositoryRef& ref) const;
+  void scan_revision(const boost::filesystem::path& root, const RepositoryRef& ref, std::vector<Found>& all) const;
 
   std::vector<Root> roots_;
   SystemFacts facts_;

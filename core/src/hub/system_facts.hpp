@@ -15,6 +15,12 @@ struct BackendVersion {
   bool operator==(const BackendVersion&) const = default;
 };
 
+// Of the one device that a build is wanted for, where its archs matter.
+struct DeviceFacts {
+  std::uint32_t capability = 0;  // CUDA: major * 10 + minor
+  std::string arch;              // ROCm: "gfx90a:sramecc+"
+};
+
 struct SystemFacts {
   std::string cpu_arch = "x86_64";
   std::string os = "linux";
