@@ -2,55 +2,19 @@
 #include "hub/resolver.hpp"
 
 #include "support/catch.hpp"
+#include "support/plugin_roots.hpp"
 
 #include <boost/filesystem/operations.hpp>
 
-#include <fstream>
-#include <iterator>
 #include <string>
 
 using namespace layerhub;
 using namespace layerhub::hub;
+using layerhub::testing::Roots;
 namespace fs = boost::filesystem;
 using Catch::Matchers::Contains;
 
 namespace {
-
-// Plugin directories of a test's own. Folders hold real metadata, with the names that the folders have.
-class Roots {
- public:
-  Roots() : base_(fs::temp_directory_path() / fs::unique_path("layerhub-resolver-%%%%%%%%")) {}
-  ~Roots() { fs::remove_all(base_); }
-  Roots(const Roots&) = delete;
-  Roots& operator=(const Roots&) = delete;
-
-  fs::path add(const std::string& root, const std::string& repo, const std::string& revision,
-               const std::string& variant = "layerhub1-cpu-x86_64-linux") {
-    const fs::path folder = base_ / root / repo / revision / "build" / variant;
-    fs::create_directories(folder);
-    std::ifstream from(LAYERHUB_FAKES_ROOT "/twice.json");
-    std::string text{std::istreambuf_iterator<char>(from), {}};
-    replace(text, "\"repo\": \"fakes/twice\"", "\"repo\": \"" + repo + "\"");
-    replace(text, "\"revision\": \"v1\"", "\"revision\": \"" + revision + "\"");
-    std::ofstream((folder / "metadata.json").string()) << text;
-    return folder;
-  }
-
-  // The roots in the order in which they are searched.
-  Resolver resolver(const std::vector<std::string>& names) const {
-    std::vector<Root> roots;
-    for (const std::string& name : names) roots.push_back({base_ / name, "given by the host", ""});
-    return {roots, SystemFacts{}};  // x86_64, Linux, the first level
-  }
-
- private:
-  static void replace(std::string& text, const std::string& what, const std::string& by) {
-    const std::size_t at = text.find(what);
-    REQUIRE(at != std::string::npos);
-    text.replace(at, what.size(), by);
-  }
-  fs::path base_;
-};
 
 RepositoryRef at(const char* repo, const char* revision) {
   return {.repo_id = repo, .revision = revision, .version = {}, .local = {}};

@@ -28,6 +28,18 @@ std::string reason(const char* name, const SystemFacts& facts, const char* devic
   return misfit(parse_variant(name).value(), facts, device).value_or("fits");
 }
 
+SystemFacts with_cuda_12_8() {
+  SystemFacts facts;
+  facts.cuda = BackendVersion{12, 8};
+  return facts;
+}
+
+// Empty: none fits.
+std::string chosen(const std::vector<std::string>& names, const SystemFacts& facts, const char* device) {
+  const auto verdicts = judge_variants(names, facts, device);
+  return verdicts.empty() || !verdicts.front().reason.empty() ? "" : verdicts.front().name;
+}
+
 }  // namespace
 
 TEST_CASE("every variant's name is read and written back as it was") {
@@ -50,29 +62,67 @@ TEST_CASE("a name that is no variant's is a reason, never an error") {
   }
 }
 
-TEST_CASE("a CUDA build fits the same major and the same or a newer minor") {
-  SystemFacts facts;
-  facts.cuda = BackendVersion{12, 8};
-  CHECK(reason("layerhub1-cu128-x86_64-linux", facts, "cuda") == "fits");
-  CHECK(reason("layerhub1-cu126-x86_64-linux", facts, "cuda") == "fits");
-  CHECK(reason("layerhub1-cu129-x86_64-linux", facts, "cuda").starts_with("CUDA version (12.9) is not compatible"));
-  CHECK(reason("layerhub1-cu130-x86_64-linux", facts, "cuda") ==
-        "CUDA version (13.0) is not compatible with system CUDA version (12.8)");
-  CHECK(reason("layerhub1-rocm70-x86_64-linux", facts, "cuda") ==
-        "backend (rocm70) does not match selected backend (cu128)");
-  CHECK(reason("layerhub1-cpu-aarch64-linux", facts, "cpu") == "CPU (aarch64) does not match system CPU (x86_64)");
-  CHECK(reason("layerhub1-cpu-x86_64-darwin", facts, "cpu") == "OS (darwin) does not match system OS (linux)");
-  CHECK(reason("torch27-cxx11-cpu-x86_64-linux", facts, "cpu") == "needs libtorch, this host has none");
+TEST_CASE("variants: a CUDA build of the system's version fits, and so does one of an older minor") {
+  CHECK(reason("layerhub1-cu128-x86_64-linux", with_cuda_12_8(), "cuda") == "fits");
+  CHECK(reason("layerhub1-cu126-x86_64-linux", with_cuda_12_8(), "cuda") == "fits");
+  CHECK(chosen({"layerhub1-cu126-x86_64-linux", "layerhub1-cu128-x86_64-linux"}, with_cuda_12_8(), "cuda") ==
+        "layerhub1-cu128-x86_64-linux");
 }
 
-TEST_CASE("the preference among variants does not depend on the order they are found in, and the trace names all") {
+TEST_CASE("variants: no CUDA build of a newer minor fits, and none of another major") {
+  CHECK(reason("layerhub1-cu129-x86_64-linux", with_cuda_12_8(), "cuda") ==
+        "CUDA version (12.9) is not compatible with system CUDA version (12.8)");
+  CHECK(reason("layerhub1-cu130-x86_64-linux", with_cuda_12_8(), "cuda") ==
+        "CUDA version (13.0) is not compatible with system CUDA version (12.8)");
+  CHECK(reason("layerhub1-cu118-x86_64-linux", with_cuda_12_8(), "cuda") ==
+        "CUDA version (11.8) is not compatible with system CUDA version (12.8)");
+}
+
+TEST_CASE("variants: a ROCm build fits exactly its version") {
   SystemFacts facts;
-  facts.cuda = BackendVersion{12, 8};
+  facts.rocm = BackendVersion{6, 3};
+  CHECK(reason("layerhub1-rocm63-x86_64-linux", facts, "rocm") == "fits");
+  CHECK(reason("layerhub1-rocm62-x86_64-linux", facts, "rocm") ==
+        "ROCm version (6.2) is not compatible with system ROCm version (6.3)");
+}
+
+TEST_CASE("variants: the backend follows the device that is asked for, whatever else the system has") {
+  CHECK(reason("layerhub1-cpu-x86_64-linux", with_cuda_12_8(), "cpu") == "fits");
+  CHECK(reason("layerhub1-rocm70-x86_64-linux", with_cuda_12_8(), "cuda") ==
+        "backend (rocm70) does not match selected backend (cu128)");
+  CHECK(reason("layerhub1-cu128-x86_64-linux", with_cuda_12_8(), "cpu") ==
+        "backend (cu128) does not match selected backend (cpu)");
+}
+
+TEST_CASE("variants: a build for another processor, system or framework is refused in the Hub's words") {
+  CHECK(reason("layerhub1-cpu-aarch64-linux", {}, "cpu") == "CPU (aarch64) does not match system CPU (x86_64)");
+  CHECK(reason("layerhub1-cpu-x86_64-darwin", {}, "cpu") == "OS (darwin) does not match system OS (linux)");
+  CHECK(reason("layerhub2-cpu-x86_64-linux", {}, "cpu") == "needs major 2 of the ABI, this host has 1");
+  for (const char* torch :
+       {"torch27-cxx11-cpu-x86_64-linux", "torch-stable-abi29-cpu-x86_64-linux", "torch-cpu", "torch-universal"}) {
+    CHECK(reason(torch, {}, "cpu") == "needs libtorch, this host has none");
+  }
+  CHECK(reason("tvm-ffi01-cpu-x86_64-linux", {}, "cpu") == "needs tvm-ffi, this host has none");
+}
+
+TEST_CASE("variants: where none fits none is chosen, and the trace says why for each") {
+  const std::vector<std::string> names{"layerhub1-cpu-aarch64-linux", "torch-cpu", "nonsense"};
+  CHECK(chosen(names, {}, "cpu").empty());
+  CHECK(trace_lines(judge_variants(names, {}, "cpu")) ==
+        std::vector<std::string>{"`layerhub1-cpu-aarch64-linux`: CPU (aarch64) does not match system CPU (x86_64)",
+                                 "`nonsense`: it names no known framework (layerhub, torch, torch-stable-abi, tvm-ffi)",
+                                 "`torch-cpu`: needs libtorch, this host has none"});
+}
+
+TEST_CASE("variants: preference and trace do not depend on the order in which folders are found") {
   std::vector<std::string> names{"layerhub1-cu126-x86_64-linux", "layerhub1-cu128-x86_64-linux",
-                                 "layerhub1-cpu-x86_64-linux", "nonsense"};
+                                 "layerhub1-cpu-x86_64-linux", "nonsense", "torch-cuda"};
+  std::sort(names.begin(), names.end());
+  const std::vector<std::string> trace = trace_lines(judge_variants(names, with_cuda_12_8(), "cuda"));
+  REQUIRE(trace.size() == names.size());
+  CHECK(trace[2] == "`layerhub1-cu128-x86_64-linux` compatible, preferred");
   do {
-    const auto verdicts = judge_variants(names, facts, "cuda");
-    CHECK(verdicts.front().name == "layerhub1-cu128-x86_64-linux");
-    CHECK(trace_lines(verdicts).size() == names.size());
+    CHECK(chosen(names, with_cuda_12_8(), "cuda") == "layerhub1-cu128-x86_64-linux");
+    CHECK(trace_lines(judge_variants(names, with_cuda_12_8(), "cuda")) == trace);
   } while (std::next_permutation(names.begin(), names.end()));
 }
