@@ -48,7 +48,7 @@ std::string repo_at(const Json& object, const char* name, const std::string& fie
 
 std::string commit_at(const Json& object, const char* name, const std::string& field) {
   std::string commit = text_at(object, name, field);
-  if (commit.size() != 40 || commit.find_first_not_of("0123456789abcdef") != std::string::npos) {
+  if (!is_commit(commit)) {
     throw Wrong{field + "." + name,
                 fmt::format("`{}` is no commit, which has 40 hexadecimal digits", printable(commit))};
   }

@@ -38,6 +38,10 @@ bool is_safe_name(std::string_view part) {
          std::all_of(part.begin(), part.end(), allowed);
 }
 
+bool is_commit(std::string_view text) {
+  return text.size() == 40 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
 bool is_repo_id(std::string_view text) {
   const std::size_t slash = text.find('/');
   return slash != std::string_view::npos && is_safe_name(text.substr(0, slash)) && is_safe_name(text.substr(slash + 1));

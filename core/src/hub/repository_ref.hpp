@@ -29,6 +29,9 @@ struct RepositoryRef {
 // outside can leave the directory that it is looked for in.
 bool is_safe_name(std::string_view part);
 
+// 40 lower-case hexadecimal digits.
+bool is_commit(std::string_view text);
+
 // "org/name" with both parts safe.
 bool is_repo_id(std::string_view text);
 

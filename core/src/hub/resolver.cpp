@@ -91,9 +91,11 @@ std::vector<RepositoryRef> revisions_in(const fs::path& root) {
   return refs;
 }
 
-// What stands in the folder's name must stand in the metadata too, or one repository could pass for another.
+// What stands in the folder's name must stand in the metadata too, or one repository could pass for another. A build
+// can't know the commit that it will be part of: such a folder holds what its branch calls itself.
 Result<void> check_names(const Metadata& metadata, const RepositoryRef& ref, const fs::path& folder) {
-  if (ref.local || (metadata.repo == ref.repo_id && metadata.revision == ref.revision_folder())) {
+  if (ref.local || (metadata.repo == ref.repo_id &&
+                    (metadata.revision == ref.revision_folder() || is_commit(ref.revision_folder())))) {
     return success();
   }
   return make_reason(

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// Repositories at revisions and versions, at paths, overridden, moved and locked, as a host sees them.
+#include "support/catch.hpp"
+#include "support/test_environment.hpp"
+
+#include <boost/filesystem/operations.hpp>
+
+#include <cstdlib>
+#include <fstream>
+
+using namespace layerhub;
+using namespace layerhub::testing;
+using Catch::Matchers::Contains;
+
+namespace {
+
+Mapping counter(Repository repository) {
+  return Mapping(std::vector<Mapping::LayerEntry>{{"Scale", {{"cpu", ModeRepositories(std::move(repository))}}}});
+}
+
+// The first output under a mapping, or what it is refused with.
+std::string served(const Mapping& mapping) {
+  const Scale layer;
+  const use_kernel_mapping scope(mapping, false);
+  try {
+    kernelize(layer);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return binding_of(layer) ? binding_of(layer)->repo_id + "@" + binding_of(layer)->revision : "own forward";
+}
+
+std::string version(std::optional<int> n) {
+  return served(counter(LayerRepository{.repo_id = "fakes/counter", .layer_name = "Scale", .version = n}));
+}
+
+class Overrides {
+ public:
+  explicit Overrides(const std::string& value) { setenv("LAYERHUB_OVERRIDES", value.c_str(), 1); }
+  ~Overrides() { unsetenv("LAYERHUB_OVERRIDES"); }
+};
+
+}  // namespace
+
+TEST_CASE("layer versions: a revision, version 1, version 2, and both side by side") {
+  TestEnvironment env;
+  env.add("counter_v1");
+  env.add("counter_v2");
+  env.add("counter_v1", [](Json& metadata) { metadata["layerhub"]["revision"] = "main"; });
+  CHECK(version(1) == "fakes/counter@v1");
+  CHECK(version(2) == "fakes/counter@v2");
+  const Scale one, two;
+  const Mapping first = scale_from("fakes/counter", "v1"), second = scale_from("fakes/counter", "v2");
+  for (int i = 1; i <= 3; ++i) {
+    {
+      const use_kernel_mapping scope(first);
+      CHECK(outputs(one)[0] == static_cast<float>(i));
+    }
+    const use_kernel_mapping scope(second);
+    CHECK(outputs(two)[0] == static_cast<float>(100 * i));  // statics of its own
+  }
+}
+
+TEST_CASE("an unknown version is an error that lists those that are there, by number") {
+  TestEnvironment env;
+  for (const char* revision : {"v1", "v2", "v10"}) {
+    env.add("counter_v1", [&](Json& metadata) { metadata["layerhub"]["revision"] = revision; });
+  }
+  CHECK_THAT(version(0), Contains("Version 0 not found, available versions: 1, 2, 10"));
+}
+
+TEST_CASE("a local repository serves by its root, its build folder and a variant's folder, and has no hub's name") {
+  TestEnvironment env;
+  const boost::filesystem::path variant = env.add("twice");
+  for (const auto& path : {variant, variant.parent_path(), variant.parent_path().parent_path()}) {
+    INFO(path.string());
+    CHECK(served(counter(LocalLayerRepository{path.string(), "Scale"})) == "fakes/twice@v1");
+  }
+  CHECK_THAT(served(counter(LocalLayerRepository{"/is/not/there", "Scale"})), Contains("there is no such folder"));
+}
+
+TEST_CASE("a local override serves a repository that is in no plugin directory, whatever revision is asked for") {
+  TestEnvironment env;
+  const boost::filesystem::path variant = env.add("twice");
+  const boost::filesystem::path checkout = boost::filesystem::temp_directory_path() / "layerhub-override";
+  boost::filesystem::remove_all(checkout);
+  boost::filesystem::rename(env.root() + "/fakes/twice/v1", checkout);
+  CHECK_THAT(served(scale_from("fakes/twice")), Contains("in no plugin directory"));
+  {
+    const Overrides overrides("fakes/twice=" + checkout.string());
+    CHECK(served(scale_from("fakes/twice", "v77")) == "fakes/twice@v1");
+    CHECK_THAT(served(scale_from("fakes/other")), Contains("in no plugin directory"));
+  }
+  boost::filesystem::remove_all(checkout);
+}
+
+TEST_CASE("a malformed override and one of another repository are errors that name the entry") {
+  TestEnvironment env;
+  env.add("twice");
+  {
+    const Overrides overrides("nonsense=");
+    CHECK_THAT(served(scale_from("fakes/twice")), Contains("LAYERHUB_OVERRIDES") && Contains("nonsense"));
+  }
+  const Overrides overrides("fakes/thrice=" + env.root() + "/fakes/twice/v1");
+  CHECK_THAT(served(scale_from("fakes/thrice")), Contains("holds fakes/twice, not fakes/thrice"));
+}
+
+TEST_CASE("a repository that has moved serves from where it is now, and explain says so") {
+  TestEnvironment env;
+  env.add("twice");
+  boost::filesystem::create_directories(env.root() + "/old/home/v1");
+  std::ofstream(env.root() + "/old/home/v1/kernel-status.toml")
+      << "kind = \"redirect\"\ndestination = \"fakes/twice\"\nrevision = \"v1\"\n";
+  CHECK(served(scale_from("old/home")) == "fakes/twice@v1");
+  const Scale layer;
+  const use_kernel_mapping scope(scale_from("old/home"));
+  outputs(layer);
+  CHECK_THAT(explain(layer), Contains("old/home@v1 has moved to fakes/twice@v1"));
+}
+
+TEST_CASE("a locked layer gives the locked commit, one that is not locked is an error") {
+  const std::string commit(40, 'c');
+  TestEnvironment env;
+  env.add("twice");
+  boost::filesystem::rename(env.root() + "/fakes/twice/v1", env.root() + "/fakes/twice/" + commit);
+  const std::string lock = env.root() + "/kernels.lock";
+  std::ofstream(lock) << R"([{"dependency": {"repo-id": "fakes/twice", "version": 1}, "lock": {"commit": ")" << commit
+                      << "\"}}]";
+  CHECK_THAT(served(counter(LockedLayerRepository{"fakes/thrice", "Scale", lock})),
+             Contains("Kernel `fakes/thrice` is not locked"));
+  CHECK(served(counter(LockedLayerRepository{"fakes/twice", "Scale", lock})) == "fakes/twice@v1");
+}
+
+TEST_CASE("what is missing says that nothing was asked over a network") {
+  TestEnvironment env;
+  CHECK_THAT(error_of([] {
+               const Scale layer;
+               const use_kernel_mapping scope(scale_from("fakes/is-not-there"), false);
+               kernelize(layer);
+             }),
+             Contains("searched") && Contains("network: never asked"));
+}
+
+TEST_CASE("loaded kernels are a copy, listed once for several layers, and a local one tells no repository's revision") {
+  TestEnvironment env;
+  env.add("twice");
+  const std::size_t before = loaded_kernels().size();
+  const Scale a, b;
+  const use_kernel_mapping scope(scale_from("fakes/twice"));
+  CHECK(loaded_kernels().size() == before);  // being there loads nothing
+  outputs(a), outputs(b);
+  std::vector<LoadedKernels> loaded = loaded_kernels();
+  REQUIRE(loaded.size() == before + 1);
+  CHECK(loaded.back().kernels == std::vector<std::string>{"Scale: fake"});
+  loaded.clear();
+  CHECK(loaded_kernels().size() == before + 1);
+}
