@@ -153,4 +153,19 @@ LAYERHUB_API void set_plugin_roots(std::vector<std::string> roots);
 // Throws Error(ambiguous) that names both where two repositories have the same layer for the same device. [thread-safe]
 LAYERHUB_API Mapping automatic_mapping(const std::vector<std::string>& roots = {}, const Mapping& chosen = {});
 
+// A mapping as a TOML file of [[layer]] tables; core/src/hub/mapping_file.hpp shows the keys. read_mapping also reads what
+// lock_mapping gave write_mapping.
+// Throws Error: bad_metadata with file, line and key, invalid_argument as Mapping does, io_error. [thread-safe]
+LAYERHUB_API Mapping read_mapping(const std::string& path);
+LAYERHUB_API Mapping parse_mapping(std::string_view text, std::string_view name = "mapping");
+LAYERHUB_API std::string format_mapping(const Mapping& mapping);
+// Whole or not at all: written beside the file and renamed.
+LAYERHUB_API void write_mapping(const Mapping& mapping, const std::string& path);
+
+// What the mapping comes to on this machine, pinned: repository and revision, variant, library with its SHA-256, kernels,
+// for each layer and device. Under the result each layer gets exactly that, or an Error that names the difference,
+// whatever the policy. Entries for devices that are not here are left out.
+// Throws Error where an entry that is not automatic can't serve; automatic ones are left out. [thread-safe]
+LAYERHUB_API Mapping lock_mapping(const Mapping& mapping);
+
 }  // namespace layerhub

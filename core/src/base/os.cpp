@@ -32,6 +32,11 @@ constexpr SystemCalls real_calls{
     .identify = [](int descriptor, struct stat* out) { return ::fstat(descriptor, out); },
     .identify_path = [](const char* path, struct stat* out) { return ::stat(path, out); },
     .close = ::close,
+    .create = [](const char* path) { return ::open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666); },
+    .write = ::write,
+    .sync = ::fsync,
+    .rename = ::rename,
+    .remove = ::unlink,
     .environment = [](const char* name) { return static_cast<const char*>(std::getenv(name)); },
     .privileged = [] { return ::getauxval(AT_SECURE) != 0; },
 };
@@ -137,6 +142,43 @@ Result<std::string> read_file(const fs::path& file, std::size_t limit) {
   if (system_calls().identify(descriptor.value(), &found) != 0) return refuse_errno("stat", file.native(), errno);
   if (!S_ISREG(found.st_mode)) return refuse(ErrorCode::io_error, "read", file.native(), "not a regular file");
   return read_all(descriptor.value(), file.native(), static_cast<std::size_t>(found.st_size), limit);
+}
+
+namespace {
+
+Result<void> write_all(int descriptor, std::string_view bytes, const std::string& name) {
+  while (!bytes.empty()) {
+    const ssize_t written = retried([&] { return system_calls().write(descriptor, bytes.data(), bytes.size()); });
+    if (written < 0) {
+      return refuse_errno("write", name, errno);
+    }
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  if (retried([&] { return system_calls().sync(descriptor); }) != 0) {
+    return refuse_errno("sync", name, errno);
+  }
+  return success();
+}
+
+}  // namespace
+
+Result<void> write_file(const fs::path& file, std::string_view bytes) {
+  const std::string name = file.string(), beside = fmt::format("{}.{}.new", name, ::getpid());
+  Result<void> written = success();
+  {
+    const Descriptor descriptor(retried([&] { return system_calls().create(beside.c_str()); }));
+    if (descriptor.value() < 0) {
+      return refuse_errno("create", beside, errno);
+    }
+    written = write_all(descriptor.value(), bytes, beside);
+  }
+  if (written && system_calls().rename(beside.c_str(), name.c_str()) != 0) {
+    written = refuse_errno("rename to it", name, errno);
+  }
+  if (!written) {
+    system_calls().remove(beside.c_str());
+  }
+  return written;
 }
 
 Result<FileIdentity> file_identity(const fs::path& file) {

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include <sys/types.h>
 
@@ -36,6 +37,10 @@ struct FileIdentity {
 // The whole of a regular file. Refused: longer than `limit` bytes (also when it grows while being read), a folder, a
 // pipe or a device. The code is not_found where there is nothing of that name, else io_error.
 Result<std::string> read_file(const boost::filesystem::path& file, std::size_t limit);
+
+// The whole of a file or nothing: the bytes go to a file beside it, are synced, and take its name by a rename. Refused:
+// io_error; then the old file is as it was and nothing is left beside it.
+Result<void> write_file(const boost::filesystem::path& file, std::string_view bytes);
 
 // Follows symbolic links: the identity is that of the bytes that an open would read.
 Result<FileIdentity> file_identity(const boost::filesystem::path& file);
@@ -62,6 +67,11 @@ struct SystemCalls {
   int (*identify)(int descriptor, struct stat* out);
   int (*identify_path)(const char* path, struct stat* out);
   int (*close)(int descriptor);
+  int (*create)(const char* path);  // anew, to write: a descriptor, or -1 and errno
+  ssize_t (*write)(int descriptor, const void* from, std::size_t bytes);
+  int (*sync)(int descriptor);
+  int (*rename)(const char* from, const char* to);
+  int (*remove)(const char* path);
   const char* (*environment)(const char* name);
   bool (*privileged)();
 };

@@ -44,6 +44,13 @@ struct Request {
 // the policy does not let the layer fall back to its own forward. [thread-safe]
 void decide(const Request& request, Decision& decision);
 
+// The same without consequences: no policy, no event, no log line.
+void examine(const Request& request, Decision& decision);
+
+// Steps as explain() shows them.
+std::string text_of(const std::vector<Step>& steps);
+Json json_of(const std::vector<Step>& steps);
+
 // The same for a kernel function: the repository is given, nothing falls back.
 void decide_function(const detail::LayerRef& function, const Repository& repository, Device device, Decision& decision);
 

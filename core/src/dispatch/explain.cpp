@@ -15,6 +15,30 @@ namespace layerhub {
 
 namespace dispatch {
 
+std::string text_of(const std::vector<Step>& steps) {
+  std::string text;
+  for (const Step& step : steps) {
+    text += fmt::format("  {} {:<11} {}\n", step.passed ? "+" : "-", step.rule, step.text);
+    for (const Fact& fact : step.facts) {
+      text += fmt::format("      {}{}{}\n", fact.name, fact.name.empty() ? "" : ": ", fact.value);
+    }
+  }
+  return text;
+}
+
+Json json_of(const std::vector<Step>& steps) {
+  Json list = Json::array();
+  for (const Step& step : steps) {
+    Json facts = Json::array();
+    for (const Fact& fact : step.facts) {
+      facts.push_back({{"name", fact.name}, {"value", fact.value}});
+    }
+    list.push_back(
+        {{"rule", step.rule}, {"outcome", step.passed ? "passed" : "refused"}, {"text", step.text}, {"facts", facts}});
+  }
+  return list;
+}
+
 namespace {
 
 std::string under(const Decision& decision, std::uint64_t current) {
@@ -36,32 +60,17 @@ std::string counts_of(const Binding& binding) {
   return text;
 }
 
-std::string text_of(const Decision& decision, const std::string& heading) {
-  std::string text = fmt::format("{}\n", heading);
-  for (const Step& step : decision.steps()) {
-    text += fmt::format("  {} {:<11} {}\n", step.passed ? "+" : "-", step.rule, step.text);
-    for (const Fact& fact : step.facts) {
-      text += fmt::format("      {}{}{}\n", fact.name, fact.name.empty() ? "" : ": ", fact.value);
-    }
-  }
-  return text + (decision.binding == nullptr ? "" : counts_of(*decision.binding));
+std::string decision_text(const Decision& decision, const std::string& heading) {
+  return fmt::format("{}\n{}", heading, text_of(decision.steps())) +
+         (decision.binding == nullptr ? "" : counts_of(*decision.binding));
 }
 
-Json json_of(const Decision& decision, std::uint64_t current) {
-  Json steps = Json::array();
-  for (const Step& step : decision.steps()) {
-    Json facts = Json::array();
-    for (const Fact& fact : step.facts) {
-      facts.push_back({{"name", fact.name}, {"value", fact.value}});
-    }
-    steps.push_back(
-        {{"rule", step.rule}, {"outcome", step.passed ? "passed" : "refused"}, {"text", step.text}, {"facts", facts}});
-  }
+Json decision_json(const Decision& decision, std::uint64_t current) {
   Json json{{"device", to_string(decision.device)},
             {"mode", to_string(decision.mode)},
             {"under", under(decision, current)},
             {"served_by", decision.served_by()},
-            {"steps", steps}};
+            {"steps", json_of(decision.steps())}};
   if (decision.binding != nullptr) {
     json["library"] = decision.binding->plugin->path().string();
     json["refused_calls"] = decision.binding->refused.load();
@@ -88,13 +97,13 @@ std::string explain_layer(const LayerRef& layer) {
   std::lock_guard lock(state.mutex);
   std::string text = fmt::format("layer `{}` of {}\n", layer.type->name, host_type_name(*layer.type));
   for (const dispatch::Decision& row : state.rows) {
-    text += dispatch::text_of(row, fmt::format("on {}, {}, {}: {}", to_string(row.device), to_string(row.mode),
-                                               dispatch::under(row, current), row.served_by()));
+    text += dispatch::decision_text(row, fmt::format("on {}, {}, {}: {}", to_string(row.device), to_string(row.mode),
+                                                     dispatch::under(row, current), row.served_by()));
   }
   if (state.refused) {
-    text += dispatch::text_of(*state.refused,
-                              fmt::format("on {}, {}: an error, since its policy allows no fallback",
-                                          to_string(state.refused->device), to_string(state.refused->mode)));
+    text += dispatch::decision_text(*state.refused,
+                                    fmt::format("on {}, {}: an error, since its policy allows no fallback",
+                                                to_string(state.refused->device), to_string(state.refused->mode)));
   }
   if (state.rows.empty() && !state.refused) {
     text += "not bound yet: call it, or kernelize it\n";
@@ -108,10 +117,10 @@ std::string explain_layer_json(const LayerRef& layer) {
   std::lock_guard lock(state.mutex);
   Json json{{"layer", layer.type->name}, {"decisions", Json::array()}};
   for (const dispatch::Decision& row : state.rows) {
-    json["decisions"].push_back(dispatch::json_of(row, current));
+    json["decisions"].push_back(dispatch::decision_json(row, current));
   }
   if (state.refused) {
-    json["error"] = dispatch::json_of(*state.refused, current);
+    json["error"] = dispatch::decision_json(*state.refused, current);
   }
   return write_json(json);
 }

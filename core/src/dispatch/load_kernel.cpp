@@ -22,9 +22,6 @@ namespace layerhub::dispatch {
 namespace {
 
 bool falls_back(Fallback policy, Refusal refusal) {
-  if (refusal == Refusal::locked) {
-    return false;
-  }
   switch (policy) {
     case Fallback::never: return false;
     case Fallback::when_missing: return refusal == Refusal::missing;
@@ -74,11 +71,6 @@ class Chain {
                        fmt::format("{}: kernel `{}`: Available kernel does not support mode: {}; register it for modes "
                                    "that it has",
                                    selection().ref.text(), kernel.implementation, to_string(mode)));
-  }
-
-  static bool supports(const hub::KernelInfo& kernel, Mode mode) {
-    return (!has(mode, Mode::training) || kernel.has_backward) && (!has(mode, Mode::capture) || kernel.can_capture()) &&
-           (!has(mode, Mode::deterministic) || kernel.is_deterministic());
   }
 
   bool load() {
@@ -155,7 +147,8 @@ void log_once(LogLevel level, const std::string& line) {
 
 void settle_refusal(const Request& request, const Selection& selection, const Refused& refused) {
   const std::string_view layer = request.layer.type->name;
-  if (!falls_back(policy_of(request, selection), refused.kind)) {
+  const bool is_held = selection.pinned && refused.kind == Refusal::failed;
+  if (is_held || !falls_back(policy_of(request, selection), refused.kind)) {
     Reason reason = refused.reason;
     if (refused.kind != Refusal::missing && !reason.text.starts_with("layer `")) {
       reason.text = fmt::format("layer `{}` on {}, {}: {}", layer, to_string(request.device), to_string(request.mode),
@@ -170,29 +163,31 @@ void settle_refusal(const Request& request, const Selection& selection, const Re
            fmt::format("layer `{}` runs its own forward: {}", layer, refused.reason.text));
 }
 
-void run_chain(const Request& request, Decision& decision) {
+std::optional<Refused> run_chain(const Request& request, Decision& decision) {
   decision.device = request.device;
   decision.mode = request.mode;
   decision.fallback = request.fallback;
   decision.mapping = request.mapping->id;
   if (const char* reason = own_reason(request.layer)) {
     decision.own_steps.push_back({"own", false, reason});
-    return;
+    return std::nullopt;
   }
   SelectionCache for_this_layer;
   SelectionCache& selections = request.selections != nullptr ? *request.selections : for_this_layer;
   SelectionCache::Known& known =
       selections.select(request.layer.type->name, request.device, request.mode, *request.mapping);
   decision.selection = known.selection;
-  if (const std::optional<Refused> refused = Chain(request, decision, known.plugin).run()) {
-    settle_refusal(request, *decision.selection, *refused);
-  }
+  return Chain(request, decision, known.plugin).run();
 }
 
 }  // namespace
 
+void examine(const Request& request, Decision& decision) { run_chain(request, decision); }
+
 void decide(const Request& request, Decision& decision) {
-  run_chain(request, decision);
+  if (const std::optional<Refused> refused = run_chain(request, decision)) {
+    settle_refusal(request, *decision.selection, *refused);
+  }
   if (has_event_hook()) {
     const Step* refusal = decision.last_refusal();
     const bool is_bound = decision.binding != nullptr;

@@ -69,18 +69,26 @@ void check_mode(const std::string& layer, Mode mode) {
   }
 }
 
+}  // namespace
+
+void check_entry(const std::string& layer, const MappedDevice& device, Mode mode, const Repository& repository) {
+  if (layer.empty()) {
+    invalid("mapping: a layer's name is empty; give the name that the layer is marked with");
+  }
+  check_device(layer, device);
+  check_mode(layer, mode);
+  check_repository(layer, repository);
+}
+
+namespace {
+
 std::shared_ptr<MappingValue> value_of(const auto& entries) {
   auto value = std::make_shared<MappingValue>();
   value->id = next_mapping_id();
   for (const Mapping::LayerEntry& entry : entries) {
-    if (entry.layer.empty()) {
-      invalid("mapping: a layer's name is empty; give the name that the layer is marked with");
-    }
     for (const Mapping::DeviceEntry& device : entry.devices) {
-      check_device(entry.layer, device.device);
       for (const auto& [mode, repository] : device.repositories.entries) {
-        check_mode(entry.layer, mode);
-        check_repository(entry.layer, repository);
+        check_entry(entry.layer, device.device, mode, repository);
         value->add(entry.layer, device.device.type, device.device.interval, mode, {repository});
       }
     }

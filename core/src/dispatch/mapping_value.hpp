@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "hub/mapping_file.hpp"
 
 #include <layerhub/mapping.hpp>
 #include <layerhub/scope.hpp>
@@ -21,6 +22,7 @@ struct RepositoryEntry {
   Repository repository;
   bool automatic = false;                                   // made by automatic_mapping: falls back by default
   std::shared_ptr<const std::vector<std::string>> roots{};  // where an automatic entry was found; nullptr: the usual
+  std::optional<hub::Pin> pin{};                            // of a lock
 };
 
 struct IntervalEntry {
@@ -41,6 +43,9 @@ struct MappingValue {
   void add(std::string_view layer, std::string_view device, CapabilityInterval interval, Mode mode,
            RepositoryEntry entry);
 };
+
+// Throws Error(invalid_argument) for what no mapping may hold: see Mapping.
+void check_entry(const std::string& layer, const MappedDevice& device, Mode mode, const Repository& repository);
 
 // An id that no value has had.
 std::uint64_t next_mapping_id() noexcept;

@@ -2,12 +2,15 @@
 #include "dispatch/selection.hpp"
 
 #include "base/log.hpp"
+#include "base/os.hpp"
+#include "base/sha256.hpp"
 #include "device/cpu_device.hpp"
 #include "device/device_types.hpp"
 #include "dispatch/plugin_directories.hpp"
 #include "hub/resolution_cache.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <mutex>
@@ -48,9 +51,11 @@ class Selector {
     return selection_;
   }
 
-  std::shared_ptr<const Selection> from(const Repository& repository) {
+  std::shared_ptr<const Selection> from(const RepositoryEntry& entry, Mode registered) {
     selection_->device = device_info(selection_->device.device);
-    resolve({repository});
+    selection_->registered = registered;
+    selection_->automatic = entry.automatic;
+    resolve(entry);
     return selection_;
   }
 
@@ -116,6 +121,7 @@ class Selector {
   }
 
   void resolve(const RepositoryEntry& entry) {
+    selection_->pinned = entry.pin.has_value();
     selection_->ref = ref_of(entry.repository);
     selection_->layer_name = layer_name_of(entry.repository);
     const hub::Resolver resolver(hub::plugin_roots(entry.roots != nullptr ? *entry.roots : explicit_roots()),
@@ -131,8 +137,8 @@ class Selector {
       notes.push_back({"", note});
     }
     pass("repository", selection_->resolved->folder.string(), std::move(notes));
-    if (choose_library()) {
-      choose_kernels();
+    if (choose_library() && choose_kernels() && entry.pin) {
+      check_pin(*entry.pin);
     }
   }
 
@@ -162,7 +168,37 @@ class Selector {
     return false;
   }
 
-  void choose_kernels() {
+  // A lock is kept to the letter: the first thing that is not what was locked refuses.
+  void check_pin(const hub::Pin& pin) {
+    std::vector<std::string> kernels;
+    for (const hub::KernelInfo* kernel : selection_->kernels) {
+      kernels.push_back(kernel->implementation);
+    }
+    const auto differs = [&](const char* what, const std::string& here, const std::string& locked) {
+      if (here != locked) {
+        refuse(Refusal::failed, ErrorCode::unsupported, "lock",
+               fmt::format("{}: its {} is `{}`, the lock says `{}`; install what was locked, or lock again",
+                           selection_->ref.text(), what, printable(here), printable(locked)),
+               {{what, here}, {"locked", locked}});
+      }
+      return here != locked;
+    };
+    if (differs("variant", selection_->resolved->variant, pin.variant) ||
+        differs("library", selection_->library->file, pin.library)) {
+      return;
+    }
+    const Result<std::string> digest = digest_of(*selection_);
+    if (!digest) {
+      return refuse(Refusal::failed, digest.error());
+    }
+    if (!differs("digest", digest.value(), pin.digest) &&
+        !differs("kernels", fmt::format("{}", fmt::join(kernels, ", ")),
+                 fmt::format("{}", fmt::join(pin.kernels, ", ")))) {
+      pass("lock", digest.value());
+    }
+  }
+
+  bool choose_kernels() {
     const std::uint32_t capability = selection_->device.capability;
     std::vector<Fact> facts;
     for (const hub::KernelInfo& kernel : selection_->library->kernels) {
@@ -184,6 +220,7 @@ class Selector {
                          selection_->ref.text(), selection_->layer_name, device_, capability),
              std::move(facts));
     }
+    return !selection_->kernels.empty();
   }
 
   void pass(std::string rule, std::string text, std::vector<Fact> facts = {}) {
@@ -209,7 +246,19 @@ std::shared_ptr<const Selection> select(std::string_view layer, Device device, M
 }
 
 std::shared_ptr<const Selection> select_from(const Repository& repository, Device device) {
-  return Selector(layer_name_of(repository), device).from(repository);
+  return Selector(layer_name_of(repository), device).from({repository}, Mode::fallback);
+}
+
+std::shared_ptr<const Selection> select_entry(const RepositoryEntry& entry, std::string_view layer, Device device,
+                                              Mode registered) {
+  return Selector(layer, device).from(entry, registered);
+}
+
+Result<std::string> digest_of(const Selection& selection) {
+  constexpr std::size_t max_library_bytes = std::size_t{1} << 30;
+  BOOST_OUTCOME_TRY(const std::string bytes,
+                    read_file(selection.resolved->folder / selection.library->file, max_library_bytes));
+  return sha256_of(bytes);
 }
 
 SelectionCache::Known& SelectionCache::select(std::string_view layer, Device device, Mode mode,
@@ -240,6 +289,11 @@ hub::RepositoryRef ref_of(const Repository& repository) {
 
 const std::string& layer_name_of(const Repository& repository) {
   return std::visit([](const auto& r) -> const std::string& { return r.layer_name; }, repository);
+}
+
+bool supports(const hub::KernelInfo& kernel, Mode mode) {
+  return (!has(mode, Mode::training) || kernel.has_backward) && (!has(mode, Mode::capture) || kernel.can_capture()) &&
+         (!has(mode, Mode::deterministic) || kernel.is_deterministic());
 }
 
 std::string device_type_name(Device device) {

@@ -27,8 +27,8 @@ struct Step {
   std::vector<Fact> facts{};
 };
 
-// What kind of refusal it is: the columns of Fallback's table. What a lock refuses never falls back.
-enum class Refusal : std::uint8_t { missing, unsupported, failed, locked };
+// What kind of refusal it is: the columns of Fallback's table.
+enum class Refusal : std::uint8_t { missing, unsupported, failed };
 
 struct Refused {
   Refusal kind = Refusal::missing;
@@ -41,6 +41,7 @@ struct Selection {
   std::optional<Refused> refused;  // then what follows the step that refused is not there
   Mode registered = Mode::fallback;
   bool automatic = false;
+  bool pinned = false;  // by a lock: what fails is an error whatever the policy
 
   hub::RepositoryRef ref;
   std::string layer_name;  // in the repository
@@ -54,6 +55,13 @@ std::shared_ptr<const Selection> select(std::string_view layer, Device device, M
 
 // From a repository that is given. [thread-safe]
 std::shared_ptr<const Selection> select_from(const Repository& repository, Device device);
+
+// From one entry of a mapping, as if it had been found for the request. [thread-safe]
+std::shared_ptr<const Selection> select_entry(const RepositoryEntry& entry, std::string_view layer, Device device,
+                                              Mode registered);
+
+// "sha256-..." of the chosen library. Refused: io_error.
+Result<std::string> digest_of(const Selection& selection);
 
 // Selections of one pass over a model, all under one mapping, and the libraries that were opened for them.
 class SelectionCache {
@@ -75,5 +83,8 @@ class SelectionCache {
 hub::RepositoryRef ref_of(const Repository& repository);
 const std::string& layer_name_of(const Repository& repository);
 std::string device_type_name(Device device);  // "cuda"
+
+// Whether the kernel can do what a mode asks for.
+bool supports(const hub::KernelInfo& kernel, Mode mode);
 
 }  // namespace layerhub::dispatch
