@@ -1,110 +1,114 @@
 // SPDX-License-Identifier: Apache-2.0
-// layerhub explain LAYER: which plugins have the layer, which of their kernels would serve it on this machine and
-// why the others would not. From metadata, and for the one that would serve from the file itself, of which no code
-// runs.
+// layerhub explain LAYER: every kernel in the plugin directories that has the layer, and the rule by which it would
+// serve on this machine or not: under a mapping file, or as the automatic mapping would choose. From metadata, and for
+// those that pass it from the file itself, of which no code runs.
 #include "base/json.hpp"
 #include "base/reason.hpp"
 #include "commands.hpp"
 #include "device/device_types.hpp"
-#include "plugin/library.hpp"
+#include "dispatch/candidates.hpp"
+#include "dispatch/decision.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
 #include <set>
 
 namespace layerhub::cli {
 namespace {
 
-struct Candidate {
-  std::string repo, library, kernel, verdict;  // verdict "": it would serve
+using dispatch::Candidate;
+
+struct Question {
+  Device device;
+  Mode mode = Mode::inference;
+  std::shared_ptr<const dispatch::Selection> selection;  // nullptr: no mapping is given
 };
 
-// Why a host would refuse the file before it opens it; empty: it would not.
-std::string fault_of(const boost::filesystem::path& library) {
-  const auto inspected = plugin::inspect_library(library);
-  return inspected ? "" : inspected.error().text;
+// Throws Error for what can't be asked.
+Question question_of(const Options& options) {
+  Question question{parse_device(options.device), parse_mode(options.mode), nullptr};
+  if (const std::string fault = dispatch::request_fault(question.mode); !fault.empty()) {
+    throw Error(make_reason(ErrorCode::invalid_argument, "mode", fmt::format("mode {}: {}", options.mode, fault)));
+  }
+  if (!options.mapping.empty()) {
+    const Mapping mapping = read_mapping(options.mapping);
+    question.selection = dispatch::select(options.subject, question.device, question.mode, *mapping.value());
+  }
+  return question;
 }
 
-void add_candidates(const hub::Found& plugin, const Options& options, const hub::SystemFacts& facts,
-                    std::vector<Candidate>& all) {
-  const std::string repo = plugin.repo_id + "@" + plugin.revision;
-  if (!plugin.metadata) {
+std::set<std::string> serving(const std::vector<Candidate>& candidates) {
+  std::set<std::string> repositories;
+  for (const Candidate& candidate : candidates) {
+    if (candidate.accepted) {
+      repositories.insert(candidate.repo_id);
+    }
+  }
+  return repositories;
+}
+
+void print_people(const Options& options, const Question& question, const std::vector<Candidate>& candidates,
+                  const hub::SystemFacts& facts) {
+  if (question.selection != nullptr || !candidates.empty()) {
+    fmt::print("layer `{}` on {} with {} (x86-64 level {})\n\n", options.subject, options.device, facts.cpu_name,
+               facts.cpu_capability);
+  }
+  if (question.selection != nullptr) {
+    fmt::print("{}\n", dispatch::text_of(question.selection->steps));
+  }
+  if (candidates.empty()) {
     return;
   }
-  bool chosen = false;  // the loader takes the best library by its metadata, and looks at no other after it
-  for (const hub::LibraryVerdict& verdict : hub::judge_libraries(plugin.metadata.value(), facts)) {
-    bool here = false;
-    const std::string broken = plugin.misfit.empty() && verdict.reason.empty() && !chosen
-                                   ? fault_of(plugin.folder / verdict.library->file)
-                                   : "";
-    for (const hub::KernelInfo& kernel : verdict.library->kernels) {
-      if (kernel.layer != options.subject) {
-        continue;
-      }
-      std::string reason = !plugin.misfit.empty() ? plugin.misfit : verdict.reason;
-      if (reason.empty() && kernel.device != options.device) {
-        reason = fmt::format("is for {}", kernel.device);
-      }
-      if (reason.empty() && chosen) {
-        reason = "a library for a higher level is chosen";
-      }
-      if (reason.empty()) {
-        reason = broken;
-      }
-      here |= reason.empty() || reason == broken;
-      all.push_back({repo, verdict.library->file, kernel.implementation, reason});
-    }
-    chosen |= here;
+  std::vector<std::vector<std::string>> rows{{"plugin", "library", "kernel", "rule", "on this machine"}};
+  for (const Candidate& c : candidates) {
+    rows.push_back({c.repo_id + "@" + c.revision, c.library, c.kernel, c.accepted ? "" : c.rule, c.text});
   }
+  print_table(rows);
+}
+
+void print_machine(const Options& options, const Question& question, const std::vector<Candidate>& candidates) {
+  Json json{{"layer", options.subject},
+            {"device", options.device},
+            {"mode", to_string(question.mode)},
+            {"candidates", Json::array()},
+            {"ambiguous", question.selection == nullptr && serving(candidates).size() > 1}};
+  for (const Candidate& candidate : candidates) {
+    json["candidates"].push_back(dispatch::to_json(candidate));
+  }
+  if (question.selection != nullptr) {
+    json["steps"] = dispatch::json_of(question.selection->steps);
+  }
+  fmt::print("{}\n", write_json(json));
 }
 
 }  // namespace
 
 int explain(const Options& options) {
-  if (device::find_device_type(options.device) == nullptr) {
-    fmt::print(stderr, "layerhub: device `{}`: it is not known; name one of {}\n", printable(options.device),
-               device::known_device_types());
-    return 2;
+  Question question;
+  try {
+    question = question_of(options);
+  } catch (const Error& error) {
+    print_error(error.reason(), options.json);
+    return error.code() == ErrorCode::invalid_argument ? 2 : 1;
   }
   const hub::Resolver hub = resolver(options);
-  std::vector<Candidate> all;
-  for (const hub::Found& plugin : hub.scan()) {
-    add_candidates(plugin, options, hub.facts(), all);
-  }
-  std::set<std::string> serving;
-  Json json{{"layer", options.subject}, {"device", options.device}, {"candidates", Json::array()}};
-  std::vector<std::vector<std::string>> rows{{"plugin", "library", "kernel", "on this machine"}};
-  for (const Candidate& c : all) {
-    rows.push_back({c.repo, c.library, c.kernel, c.verdict.empty() ? "serves" : c.verdict});
-    json["candidates"].push_back({{"plugin", c.repo},
-                                  {"library", c.library},
-                                  {"kernel", c.kernel},
-                                  {"refused", c.verdict.empty() ? Json() : Json(c.verdict)}});
-    if (c.verdict.empty()) {
-      serving.insert(c.repo.substr(0, c.repo.find('@')));
-    }
-  }
-  json["ambiguous"] = serving.size() > 1;
-  if (options.json) {
-    fmt::print("{}\n", write_json(json));
-  } else if (!all.empty()) {
-    fmt::print("layer `{}` on {} with {} (x86-64 level {})\n\n", options.subject, options.device, hub.facts().cpu_name,
-               hub.facts().cpu_capability);
-    print_table(rows);
-  }
-  if (serving.size() > 1) {
+  const std::vector<Candidate> candidates =
+      dispatch::list_candidates(options.subject, question.device, question.mode, question.selection.get(), hub);
+  options.json ? print_machine(options, question, candidates)
+               : print_people(options, question, candidates, hub.facts());
+  const std::size_t found = serving(candidates).size();
+  if (question.selection == nullptr && found > 1) {
     fmt::print(stderr,
                "layerhub: several repositories have `{}`: the automatic mapping refuses to choose; remove one or name "
-               "one in the host\n",
+               "one in a mapping\n",
                options.subject);
   }
-  if (serving.empty()) {
+  if (found == 0) {
     fmt::print(stderr, "layerhub: no plugin serves `{}` on {} here; searched: {}\n", options.subject, options.device,
                hub::describe_roots(hub.roots()));
   }
-  return serving.size() == 1 ? 0 : 1;
+  return found == 1 ? 0 : 1;
 }
 
 }  // namespace layerhub::cli

@@ -14,6 +14,10 @@ struct Options {
   std::vector<std::string> plugins;  // searched before LAYERHUB_PATH
   std::string subject;               // a repository or a layer
   std::string device = "cpu";
+  std::string mode = "inference";
+  std::string mapping;  // a file; empty: the automatic mapping
+  std::string output;   // a file; empty: standard output
+  bool hub = false;     // lock: in the Hub's format
   bool json = false;
 };
 
@@ -21,6 +25,7 @@ int list(const Options& options);
 int info(const Options& options);
 int versions(const Options& options);
 int explain(const Options& options);
+int lock(const Options& options);
 
 hub::Resolver resolver(const Options& options);
 

@@ -2,11 +2,14 @@
 // The program `layerhub`: a table of commands, each in a file of its name.
 #include "commands.hpp"
 
+#include <layerhub/mapping.hpp>
+
 #include <CLI/CLI.hpp>
 
 #include <array>
 #include <cstdio>
 #include <exception>
+#include <string_view>
 
 namespace {
 
@@ -15,13 +18,17 @@ struct Command {
   const char* subject;  // what it is asked about; nullptr: nothing
   const char* help;
   int (*run)(const layerhub::cli::Options&);
+  const char* takes = "";  // of the options that few commands have: "m" --mapping and --mode, "o" --output
 };
 
 constexpr std::array commands{
     Command{"list", nullptr, "every plugin in the plugin directories", &layerhub::cli::list},
     Command{"info", "REPO", "org/name or org/name@revision: its libraries and kernels", &layerhub::cli::info},
     Command{"versions", "REPO", "org/name: its versions, and why a variant does not fit", &layerhub::cli::versions},
-    Command{"explain", "LAYER", "which kernel would serve a layer here, and why not another", &layerhub::cli::explain},
+    Command{"explain", "LAYER", "which kernel would serve a layer here, and why not another", &layerhub::cli::explain,
+            "m"},
+    Command{"lock", nullptr, "pin what a mapping comes to here: repository, variant, library, digest, kernels",
+            &layerhub::cli::lock, "mo"},
 };
 
 // A table that is cut off because the disk is full must not look like a short table.
@@ -44,6 +51,15 @@ int main(int argc, char** argv) {
     sub->add_flag("--json", options.json, "JSON instead of a table");
     sub->add_option("--plugins", options.plugins, "a plugin directory, before those of LAYERHUB_PATH; may be repeated");
     sub->add_option("--device", options.device, "the device type");
+    const std::string_view takes = command.takes;
+    if (takes.find('m') != std::string_view::npos) {
+      sub->add_option("--mapping", options.mapping, "a mapping file; without one, what the automatic mapping finds");
+      sub->add_option("--mode", options.mode, "inference or training, with |capture or |deterministic behind it");
+    }
+    if (takes.find('o') != std::string_view::npos) {
+      sub->add_option("-o,--output", options.output, "write it to this file");
+      sub->add_flag("--hub", options.hub, "the Hub's kernels.lock, to standard output");
+    }
     if (command.subject != nullptr) {
       sub->add_option(command.subject, options.subject)->required();
     }
@@ -56,6 +72,7 @@ int main(int argc, char** argv) {
   try {
     for (const Command& command : commands) {
       if (app.got_subcommand(command.name)) {
+        layerhub::set_plugin_roots(options.plugins);  // for what asks the loader itself
         return written(command.run(options));
       }
     }

@@ -9,7 +9,7 @@
 #   [1]                                     its exit status, where it is not 0
 #
 # `add FAKE...` lays out fakes of tests/support/fakes.cmake in the plugin directory `plugins`, where `layerhub` looks
-# and nowhere else. What differs between machines is replaced: the folder by HERE, the processor's name by CPU; the
+# and nowhere else. What differs between machines is replaced: the folder by HERE, the processor's name by CPU, digests by DIGEST; the
 # processor counts as one of the first level. --write puts what is printed now into the files, to be read and committed.
 set -uo pipefail
 transcripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -44,7 +44,8 @@ replay() {
         printf '%s\n' "$line"
         (cd "$here" && bash -c "${line#\$ }") >"$here.output" 2>&1 </dev/null
         status=$?
-        sed -E "s|$here|HERE|g; s/with .* \(x86-64/with CPU (x86-64/; s/ +$//" "$here.output"
+        sed -E "s|$here|HERE|g; s/with .* \(x86-64/with CPU (x86-64/; s|sha256-[A-Za-z0-9+/=]{44}|DIGEST|; s/ +$//" \
+          "$here.output"
         [ $status = 0 ] || echo "[$status]"
         ;;
     esac

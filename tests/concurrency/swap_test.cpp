@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -113,4 +114,56 @@ TEST_CASE("the process-wide mapping may change while other threads call") {
         register_kernel_mapping(twice, false);
       });
   CHECK(wrong == 0);
+}
+
+TEST_CASE(
+    "ten million calls inside and outside of scopes, while others register, give the results of their own mapping") {
+  TestEnvironment env;
+  env.add("twice");
+  env.add("thrice");
+  const Scale layer;
+  const Mapping twice = scale_from("fakes/twice"), thrice = scale_from("fakes/thrice");
+  register_kernel_mapping(twice);
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  constexpr int calls_each = 100'000;
+#else
+  constexpr int calls_each = 2'500'000;
+#endif
+  std::atomic<std::uint64_t> wrong{0}, made{0};
+  std::atomic<int> running{4};
+  const auto call = [&](bool in_scope) {
+    const std::int64_t shape = 3, stride = 1;
+    float x[3] = {1, 2, 3}, y[3];
+    const DLTensor in{
+        x, {kDLCPU, 0}, 1, {kDLFloat, 32, 1}, const_cast<std::int64_t*>(&shape), const_cast<std::int64_t*>(&stride), 0};
+    DLTensor out = in;
+    out.data = y;
+    struct Raw : use_kernel_forward_from_hub<Raw, "Scale"> {
+      void forward(const DLTensor&, DLTensor&) const {}
+    };
+    static const Raw shared;  // one layer for all four threads
+    std::uint64_t bad = 0;
+    for (int i = 0; i < calls_each;) {
+      std::optional<use_kernel_mapping> scope;
+      if (in_scope) scope.emplace(thrice);
+      for (const int end = i + 1000; i < end; ++i) {
+        y[0] = y[1] = y[2] = 0;
+        shared(in, out);
+        const float factor = y[0];
+        bad += (in_scope ? factor != 3 : factor != 2 && factor != 3) || y[1] != 2 * factor || y[2] != 3 * factor;
+      }
+    }
+    wrong += bad;
+    made += calls_each;
+    --running;
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back(call, i % 2 == 0);
+  while (running > 0) {
+    register_kernel_mapping(thrice, false);
+    register_kernel_mapping(twice, false);
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
+  CHECK(made == std::uint64_t{4} * calls_each);
 }

@@ -43,6 +43,8 @@ constexpr bool has(Mode mode, Mode flag) noexcept {
   return (static_cast<std::uint32_t>(mode) & static_cast<std::uint32_t>(flag)) != 0;
 }
 LAYERHUB_API std::string to_string(Mode mode);  // "inference|capture"
+// Throws Error(invalid_argument) that lists the names. [thread-safe]
+LAYERHUB_API Mode parse_mode(std::string_view text);
 
 // When a layer may run its own forward instead of a kernel.
 //                        no mapping, device,      the kernel can't serve     loading or
@@ -167,5 +169,9 @@ LAYERHUB_API void write_mapping(const Mapping& mapping, const std::string& path)
 // whatever the policy. Entries for devices that are not here are left out.
 // Throws Error where an entry that is not automatic can't serve; automatic ones are left out. [thread-safe]
 LAYERHUB_API Mapping lock_mapping(const Mapping& mapping);
+
+// The Hub's lock (kernels.lock) of the mapping's repositories: each with the commit that is here.
+// Throws Error(not_found) for a repository of which no commit is known. [thread-safe]
+LAYERHUB_API std::string format_hub_lock(const Mapping& mapping);
 
 }  // namespace layerhub

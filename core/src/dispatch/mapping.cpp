@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 
 namespace layerhub {
@@ -157,19 +156,40 @@ std::string request_fault(Mode mode) {
 
 }  // namespace dispatch
 
+namespace {
+constexpr std::pair<Mode, std::string_view> mode_names[] = {{Mode::inference, "inference"},
+                                                            {Mode::training, "training"},
+                                                            {Mode::capture, "capture"},
+                                                            {Mode::deterministic, "deterministic"},
+                                                            {Mode::fallback, "fallback"}};
+}  // namespace
+
 std::string to_string(Mode mode) {
-  constexpr std::array<std::pair<Mode, std::string_view>, 5> names{{{Mode::inference, "inference"},
-                                                                    {Mode::training, "training"},
-                                                                    {Mode::capture, "capture"},
-                                                                    {Mode::deterministic, "deterministic"},
-                                                                    {Mode::fallback, "fallback"}}};
   std::string text;
-  for (const auto& [flag, name] : names) {
+  for (const auto& [flag, name] : mode_names) {
     if (has(mode, flag)) {
       text += fmt::format("{}{}", text.empty() ? "" : "|", name);
     }
   }
   return text.empty() ? "none" : text;
+}
+
+Mode parse_mode(std::string_view text) {
+  auto mode = static_cast<Mode>(0);
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::string_view word = rest.substr(0, rest.find('|'));
+    const auto known =
+        std::find_if(std::begin(mode_names), std::end(mode_names), [&](const auto& n) { return n.second == word; });
+    if (known == std::end(mode_names) || known->first == Mode::fallback) {
+      throw Error(make_reason(ErrorCode::invalid_argument, "mode",
+                              fmt::format("mode `{}`: `{}` is none; write inference or training, with |capture or "
+                                          "|deterministic behind it",
+                                          printable(text), printable(word))));
+    }
+    mode = mode | known->first;
+    rest.remove_prefix(std::min(word.size() + 1, rest.size()));
+  }
+  return mode;
 }
 
 std::string_view to_string(Fallback policy) {

@@ -2,9 +2,11 @@
 // Mappings that go to a file and come from one, and locking: a mapping's entries with what they come to here.
 #include "base/os.hpp"
 #include "base/reason.hpp"
-#include "base/sha256.hpp"
+#include "device/cpu_device.hpp"
 #include "device/device_types.hpp"
+#include "dispatch/plugin_directories.hpp"
 #include "dispatch/selection.hpp"
+#include "hub/lock_file.hpp"
 
 #include <fmt/format.h>
 
@@ -28,8 +30,14 @@ std::vector<Entry> entries_of(const MappingValue& value) {
     for (const auto& [device, intervals] : devices) {
       for (const dispatch::IntervalEntry& interval : intervals) {
         for (const auto& [mode, entry] : interval.modes) {
-          entries.push_back({{layer, device, interval.interval, static_cast<Mode>(mode), entry.repository,
-                              entry.automatic, entry.pin},
+          entries.push_back({{layer,
+                              device,
+                              interval.interval,
+                              static_cast<Mode>(mode),
+                              entry.repository,
+                              entry.automatic,
+                              entry.pin,
+                              {}},
                              entry});
         }
       }
@@ -38,12 +46,22 @@ std::vector<Entry> entries_of(const MappingValue& value) {
   return entries;
 }
 
+void check_row(const MappingRow& row, const MappedDevice& device) {
+  try {
+    dispatch::check_entry(row.layer, device, row.mode, row.repository);
+  } catch (const Error& error) {
+    Reason reason = error.reason();
+    reason.text = fmt::format("{}{}{}", row.place, row.place.empty() ? "" : ": ", reason.text);
+    throw Error(std::move(reason));
+  }
+}
+
 Mapping mapping_of(std::vector<MappingRow> rows) {
   auto value = std::make_shared<MappingValue>();
   for (MappingRow& row : rows) {
     MappedDevice device(row.device);
     device.interval = row.interval;
-    dispatch::check_entry(row.layer, device, row.mode, row.repository);
+    check_row(row, device);
     value->add(row.layer, row.device, row.interval, row.mode,
                RepositoryEntry{std::move(row.repository), row.automatic, nullptr, std::move(row.pin)});
   }
@@ -116,6 +134,35 @@ std::string format_mapping(const Mapping& mapping) {
 
 void write_mapping(const Mapping& mapping, const std::string& path) {
   write_file(path, format_mapping(mapping)).value();
+}
+
+namespace {
+
+// The commit that serves an entry: its folder's name, or what the build's provenance says.
+std::pair<hub::Dependency, std::string> hub_lock_of(const LayerRepository& repository) {
+  const hub::RepositoryRef ref = dispatch::ref_of(repository);
+  const hub::Resolver resolver(hub::plugin_roots(dispatch::explicit_roots()), device::system_facts());
+  const hub::Resolved resolved = resolver.resolve(ref, "cpu").value();
+  const std::string commit = hub::is_commit(resolved.ref.revision) ? resolved.ref.revision : resolved.metadata.commit;
+  if (!hub::is_commit(commit)) {
+    throw Error(make_reason(ErrorCode::not_found, "lock",
+                            fmt::format("{}: neither its folder nor its provenance names a commit, which the Hub's "
+                                        "lock needs; use the lock of layerhub",
+                                        ref.text())));
+  }
+  return {{repository.repo_id, repository.version, repository.version ? "" : repository.revision}, commit};
+}
+
+}  // namespace
+
+std::string format_hub_lock(const Mapping& mapping) {
+  hub::HubLocks locks;
+  for (const Entry& entry : entries_of(*mapping.value())) {
+    if (const auto* repository = std::get_if<LayerRepository>(&entry.row.repository)) {
+      locks.insert(hub_lock_of(*repository));
+    }
+  }
+  return hub::write_lock_file(locks);
 }
 
 Mapping lock_mapping(const Mapping& mapping) {

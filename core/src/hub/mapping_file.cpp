@@ -13,9 +13,6 @@
 namespace layerhub::hub {
 namespace {
 
-constexpr std::pair<std::string_view, Mode> mode_names[] = {
-    {"inference", Mode::inference}, {"training", Mode::training}, {"capture", Mode::capture}};
-
 struct Wrong {
   std::string key, fact;
 };
@@ -87,21 +84,11 @@ Mode mode_of(const Table& table) {
   if (!table.has("mode")) {
     return Mode::fallback;
   }
-  const std::string text = table.text("mode");
-  auto mode = static_cast<Mode>(0);
-  for (std::string_view rest = text; !rest.empty();) {
-    const std::string_view word = rest.substr(0, rest.find('|'));
-    const auto known = std::find_if(std::begin(mode_names), std::end(mode_names),
-                                    [&](const auto& name) { return name.first == word; });
-    if (known == std::end(mode_names)) {
-      table.wrong("mode", fmt::format("`{}` is no mode; write inference or training, with |capture behind it where "
-                                      "that is meant",
-                                      printable(word)));
-    }
-    mode = mode | known->second;
-    rest.remove_prefix(std::min(word.size() + 1, rest.size()));
+  try {
+    return parse_mode(table.text("mode"));
+  } catch (const Error& error) {
+    table.wrong("mode", error.what());
   }
-  return mode;
 }
 
 Repository repository_of(const Table& table, const std::string& name) {
@@ -136,7 +123,7 @@ MappingRow row_of(const Json& value, const std::string& path) {
   const Table table(value, path,
                     {"name", "device", "mode", "min-capability", "max-capability", "repository", "revision", "version",
                      "lock-file", "path", "layer", "automatic", "pin"});
-  MappingRow row{table.text("name"), table.text("device"), {}, mode_of(table), LayerRepository{}, false, {}};
+  MappingRow row{table.text("name"), table.text("device"), {}, mode_of(table), LayerRepository{}, false, {}, {}};
   row.interval.min_capability = table.number_or("min-capability", row.interval.min_capability);
   row.interval.max_capability = table.number_or("max-capability", row.interval.max_capability);
   row.repository = repository_of(table, row.layer);
@@ -237,7 +224,9 @@ Result<std::vector<MappingRow>> parse_mapping_file(std::string_view text, std::s
       throw Wrong{"layer", "it is not a list of tables; write [[layer]]"};
     }
     for (std::size_t i = 0; root.has("layer") && i < root.at("layer").size(); ++i) {
-      rows.push_back(row_of(root.at("layer")[i], fmt::format("layer[{}]", i)));
+      const std::string path = fmt::format("layer[{}]", i);
+      rows.push_back(row_of(root.at("layer")[i], path));
+      rows.back().place = toml.at(name, path);
     }
     return rows;
   } catch (const Wrong& wrong) {

@@ -42,6 +42,7 @@ struct MappingRow {
   Repository repository;
   bool automatic = false;
   std::optional<Pin> pin{};
+  std::string place{};  // "mapping.toml:12: layer[1]", of one that was read
 };
 
 // Refused as bad_metadata, naming file, line and key: what is no TOML, an unknown key, a value of the wrong type, both
