@@ -3,7 +3,7 @@
 #include "support/catch.hpp"
 #include "support/test_environment.hpp"
 
-#include <layerhub/sdk/layer.hpp>
+#include <layerhub/layers/activation.hpp>
 
 using namespace layerhub;
 using namespace layerhub::testing;
@@ -14,6 +14,28 @@ TEST_CASE("a layer without a mapping runs its own forward") {
   const Scale layer;
   CHECK(outputs(layer) == own_outputs);
   CHECK_THAT(explain(layer), Contains("No layer mapping for `Scale`"));
+}
+
+TEST_CASE("a layer that is not kernelized gets its arguments as they were passed") {
+  struct Kinds : use_kernel_forward_from_hub<Kinds, "Kinds"> {
+    mutable const Tensor* input = nullptr;
+    mutable Tensor* output = nullptr;
+    mutable const Tensor* absent = nullptr;
+    mutable std::int64_t integer = 0;
+    mutable double real = 0;
+    void forward(const Tensor& x, const Tensor* maybe, int n, double r, Tensor& y) const {
+      input = &x, absent = maybe, integer = n, real = r, output = &y;
+    }
+  };
+  const Kinds layer;
+  const Tensor x({1.f});
+  Tensor y({1.f});
+  layer(x, nullptr, 3, 0.25, y);
+  CHECK(layer.input == &x);
+  CHECK(layer.output == &y);
+  CHECK(layer.absent == nullptr);
+  CHECK(layer.integer == 3);
+  CHECK(layer.real == 0.25);
 }
 
 TEST_CASE("a mapped layer runs the kernel and not its own forward") {
@@ -119,6 +141,38 @@ TEST_CASE("a forward of other arguments than the kernel's is an error that names
   const Tensor x({1.f});
   Tensor y({1.f});
   CHECK_THAT(error_of([&] { wrong(x, x, y); }), Contains("argument 2") && Contains("`y`"));
+}
+
+TEST_CASE("an argument of another kind than the kernel's is an error that names both kinds") {
+  struct Wrong : use_kernel_forward_from_hub<Wrong, "Scale"> {
+    void forward(const Tensor&, int) const {}
+  };
+  TestEnvironment env;
+  env.add("twice");
+  const use_kernel_mapping scope(scale_from("fakes/twice"));
+  const Wrong wrong;
+  CHECK_THAT(error_of([&] { kernelize(wrong); }), Contains("an integer") && Contains("a tensor to write"));
+}
+
+TEST_CASE("a kernel computes what its layer's reference does") {
+  TestEnvironment env;
+  set_plugin_roots({LAYERHUB_PLUGIN_ROOT});
+  struct SiluAndMul : use_kernel_forward_from_hub<SiluAndMul, "SiluAndMul"> {
+    void forward(const Tensor&, Tensor&) const { FAIL("the own forward runs"); }
+  };
+  const use_kernel_mapping scope(
+      Mapping{{"SiluAndMul", {{"cpu", LayerRepository{"layerhub/activation", "SiluAndMul", "v1"}}}}});
+  const SiluAndMul layer;
+  const Tensor x({-2, -1, 0, 3, 0.5f, 2, 7, -4}, {2, 4});
+  Tensor y({0, 0, 0, 0}, {2, 2});
+  layer(x, y);
+  sdk::ReferenceCall reference;
+  reference.tensors["x"] = {x.shape, {x.values.begin(), x.values.end()}};
+  reference.tensors["y"] = {y.shape, std::vector<double>(4)};
+  layers::SiluAndMul::reference(reference);
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(y.values[i] == Approx(reference.tensor("y").values[i]).epsilon(1e-5));
+  }
 }
 
 TEST_CASE("a layer of somebody else's is served through the wrapper and falls back to its own function") {

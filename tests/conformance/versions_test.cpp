@@ -141,17 +141,43 @@ TEST_CASE("what is missing says that nothing was asked over a network") {
              Contains("searched") && Contains("network: never asked"));
 }
 
-TEST_CASE("loaded kernels are a copy, listed once for several layers, and a local one tells no repository's revision") {
+TEST_CASE("loaded kernels are a copy of the list, and being installed alone does not put a plugin on it") {
   TestEnvironment env;
   env.add("twice");
   const std::size_t before = loaded_kernels().size();
   const Scale a, b;
   const use_kernel_mapping scope(scale_from("fakes/twice"));
-  CHECK(loaded_kernels().size() == before);  // being there loads nothing
+  CHECK(loaded_kernels().size() == before);
   outputs(a), outputs(b);
   std::vector<LoadedKernels> loaded = loaded_kernels();
-  REQUIRE(loaded.size() == before + 1);
+  REQUIRE(loaded.size() == before + 1);  // two layers, one library
   CHECK(loaded.back().kernels == std::vector<std::string>{"Scale: fake"});
+  CHECK(loaded.back().repo_id == "fakes/twice");
   loaded.clear();
   CHECK(loaded_kernels().size() == before + 1);
+}
+
+TEST_CASE("a loaded kernel of a local repository has no repository and no revision") {
+  TestEnvironment env;
+  const boost::filesystem::path variant = env.add("twice");
+  const Scale layer;
+  const use_kernel_mapping scope(counter(LocalLayerRepository{variant.string(), "Scale"}));
+  outputs(layer);
+  CHECK(loaded_kernels().back().library == (variant / "twice.so").string());
+  CHECK(loaded_kernels().back().repo_id.empty());
+  CHECK(loaded_kernels().back().revision.empty());
+}
+
+TEST_CASE("the resolver's order: an override before the directories, and of the directories the first") {
+  TestEnvironment env;
+  env.add("twice");
+  env.add("thrice", [](Json& metadata) { metadata["layerhub"]["repo"] = "fakes/twice"; });  // not what it says it is
+  CHECK_THAT(served(scale_from("fakes/twice")), Contains("the repository is `fakes/twice` in metadata.json"));
+  TestEnvironment other;
+  const boost::filesystem::path right = other.add("twice");
+  set_plugin_roots({other.root(), env.root()});
+  CHECK(served(scale_from("fakes/twice")) == "fakes/twice@v1");
+  set_plugin_roots({env.root()});
+  const Overrides overrides("fakes/twice=" + right.string());
+  CHECK(served(scale_from("fakes/twice")) == "fakes/twice@v1");
 }

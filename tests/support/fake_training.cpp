@@ -89,9 +89,8 @@ struct ScaleKernel {
     if (call.workspace_size < 256) {
       throw Failure(LH_INTERNAL, "the workspace of backward is too small");
     }
-    fill(*call.grad_in[0], [&](std::int64_t i) {
-      return data<float>(*call.saved[0])[i] * 100 + 2 * data<float>(*call.grad_out[0])[i];
-    });
+    fill(*call.grad_in[0],
+         [&](std::int64_t i) { return data<float>(*call.saved[0])[i] * 100 + 2 * data<float>(*call.grad_out[0])[i]; });
   }
 };
 #else

@@ -125,15 +125,4 @@ const hub::SystemFacts& system_facts() {
 }
 
 }  // namespace device
-
-DeviceInfo device_info(Device device) {
-  if (device.type != kDLCPU || device.ordinal != 0) {
-    throw Error(
-        make_reason(ErrorCode::unsupported, "device",
-                    fmt::format("device {}: no runtime for it is here; install its device plugin", to_string(device))));
-  }
-  const hub::SystemFacts& facts = device::system_facts();
-  return {device, facts.cpu_capability, facts.cpu_name, fmt::format("{}", fmt::join(facts.cpu_features, ","))};
-}
-
 }  // namespace layerhub

@@ -40,7 +40,11 @@ void throw_function_refused(const LayerRef& function) {
 std::vector<LoadedKernels> loaded_kernels() {
   std::vector<LoadedKernels> loaded;
   for (const std::shared_ptr<const plugin::Plugin>& plugin : plugin::open_plugins()) {
-    LoadedKernels entry{plugin->repo(), plugin->revision(), plugin->variant(), plugin->path().string(), {}};
+    LoadedKernels entry{{}, {}, plugin->variant(), plugin->path().string(), {}};
+    if (!plugin->is_local()) {
+      entry.repo_id = plugin->repo();
+      entry.revision = plugin->revision();
+    }
     for (const plugin::Kernel& kernel : plugin->descriptor().kernels) {
       entry.kernels.push_back(fmt::format("{}: {}", kernel.layer, kernel.implementation));
     }

@@ -112,11 +112,12 @@ Result<void> check_promised(const hub::Metadata& metadata, const hub::LibraryInf
 
 }  // namespace
 
-Plugin::Plugin(Library library, std::string repo, std::string revision, std::string variant)
+Plugin::Plugin(Library library, std::string repo, std::string revision, std::string variant, bool is_local)
     : library_(std::move(library)),
       repo_(std::move(repo)),
       revision_(std::move(revision)),
-      variant_(std::move(variant)) {
+      variant_(std::move(variant)),
+      is_local_(is_local) {
   log(LogLevel::info, "opened {} ({}@{})", library_.path.string(), repo_, revision_);
   notify({EventKind::loaded, {}, {}, library_.path.string()});
 }
@@ -158,7 +159,7 @@ Result<std::shared_ptr<const Plugin>> load_plugin(const hub::Resolved& resolved,
   BOOST_OUTCOME_TRY(check_promised(resolved.metadata, library, opened.descriptor, key));
   const bool unloadable = (opened.descriptor.flags & LH_PLUGIN_UNLOADABLE) != 0;
   auto plugin = std::make_shared<const Plugin>(std::move(opened), resolved.metadata.repo, resolved.metadata.revision,
-                                               resolved.variant);
+                                               resolved.variant, resolved.ref.local.has_value());
   known.open[key] = plugin;
   if (!unloadable) {
     known.resident[key] = plugin;

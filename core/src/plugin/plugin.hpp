@@ -14,7 +14,7 @@ namespace layerhub::plugin {
 
 class Plugin {
  public:
-  Plugin(Library library, std::string repo, std::string revision, std::string variant);
+  Plugin(Library library, std::string repo, std::string revision, std::string variant, bool is_local);
   ~Plugin();
   Plugin(const Plugin&) = delete;
   Plugin& operator=(const Plugin&) = delete;
@@ -25,10 +25,12 @@ class Plugin {
   const std::string& repo() const noexcept { return repo_; }
   const std::string& revision() const noexcept { return revision_; }
   const std::string& variant() const noexcept { return variant_; }
+  bool is_local() const noexcept { return is_local_; }  // it was first asked for by a path
 
  private:
   Library library_;
   std::string repo_, revision_, variant_;
+  bool is_local_;
 };
 
 // The open library of a resolved variant, or a fresh one; two threads that ask at once open it once. The metadata

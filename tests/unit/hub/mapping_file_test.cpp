@@ -77,7 +77,8 @@ TEST_CASE("what is wrong in a mapping file is told with line and key") {
   CHECK_THAT(refusal(entry + "path = \"/a\"\nversion = 1\n"),
              Contains("m.toml:5: layer[0].version: it stands beside `path`"));
   CHECK_THAT(refusal(entry + "repository = \"a/b\"\nversion = -1\n"), Contains("m.toml:5: layer[0].version"));
-  CHECK_THAT(refusal(entry + "mode = \"fast\"\nversion = 1\n"), Contains("m.toml:4: layer[0].mode") && Contains("`fast` is none"));
+  CHECK_THAT(refusal(entry + "mode = \"fast\"\nversion = 1\n"),
+             Contains("m.toml:4: layer[0].mode") && Contains("`fast` is none"));
   CHECK_THAT(refusal(entry + "path = \"/a\"\nautomatic = 1\n"), Contains("neither true nor false"));
   CHECK_THAT(refusal(entry + "path = \"/a\"\n[layer.pin]\nvariant = \"x\"\n"),
              Contains("layer[0].pin.library: it is missing"));
