@@ -108,14 +108,14 @@ TEST_CASE("a malformed override and one of another repository are errors that na
 TEST_CASE("a repository that has moved serves from where it is now, and explain says so") {
   TestEnvironment env;
   env.add("twice");
-  boost::filesystem::create_directories(env.root() + "/old/home/v1");
-  std::ofstream(env.root() + "/old/home/v1/kernel-status.toml")
+  boost::filesystem::create_directories(env.root() + "/old/place/v1");
+  std::ofstream(env.root() + "/old/place/v1/kernel-status.toml")
       << "kind = \"redirect\"\ndestination = \"fakes/twice\"\nrevision = \"v1\"\n";
-  CHECK(served(scale_from("old/home")) == "fakes/twice@v1");
+  CHECK(served(scale_from("old/place")) == "fakes/twice@v1");
   const Scale layer;
-  const use_kernel_mapping scope(scale_from("old/home"));
+  const use_kernel_mapping scope(scale_from("old/place"));
   outputs(layer);
-  CHECK_THAT(explain(layer), Contains("old/home@v1 has moved to fakes/twice@v1"));
+  CHECK_THAT(explain(layer), Contains("old/place@v1 has moved to fakes/twice@v1"));
 }
 
 TEST_CASE("a locked layer gives the locked commit, one that is not locked is an error") {

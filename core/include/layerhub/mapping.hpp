@@ -155,8 +155,8 @@ LAYERHUB_API void set_plugin_roots(std::vector<std::string> roots);
 // Throws Error(ambiguous) that names both where two repositories have the same layer for the same device. [thread-safe]
 LAYERHUB_API Mapping automatic_mapping(const std::vector<std::string>& roots = {}, const Mapping& chosen = {});
 
-// A mapping as a TOML file of [[layer]] tables; core/src/hub/mapping_file.hpp shows the keys. read_mapping also reads what
-// lock_mapping gave write_mapping.
+// A mapping as a TOML file of [[layer]] tables; core/src/hub/mapping_file.hpp shows the keys. read_mapping also reads
+// what lock_mapping gave write_mapping.
 // Throws Error: bad_metadata with file, line and key, invalid_argument as Mapping does, io_error. [thread-safe]
 LAYERHUB_API Mapping read_mapping(const std::string& path);
 LAYERHUB_API Mapping parse_mapping(std::string_view text, std::string_view name = "mapping");

@@ -2,9 +2,9 @@
 // Training: a forward that keeps what its backward needs, and that backward, through one binding.
 //
 //   layerhub::Saved saved;
-//   norm(saved, x, y);                                                   // forward, in training mode
+//   norm(saved, x, y);                // forward, in training mode
 //   norm.backward(saved, grad_y, grad_x, param_gradient("weight", grad_w));
-//   layerhub::update_params(model);                                      // after the optimizer changed weights in place
+//   layerhub::update_params(model);   // after the optimizer changed weights in place
 //
 // The arguments of backward: a gradient of each output, in the order of forward; then where the gradient of each input
 // goes, nullptr where it is not wanted, and those that are left out at the end are not wanted either; then those of

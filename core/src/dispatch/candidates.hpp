@@ -18,8 +18,8 @@ struct Candidate {
   std::string text;  // what it compared
 };
 
-// Under a mapping (nullptr: as automatic_mapping would choose). selection: what `select` gave for the same layer, device
-// and mode; its repository is the one that may serve. Sorted by repository, revision, variant, then best library first.
+// selection: what `select` gave under a mapping for the same layer, device and mode; its repository is the one that may
+// serve. nullptr: as automatic_mapping would choose. Sorted by repository, revision, variant, then best library first.
 std::vector<Candidate> list_candidates(std::string_view layer, Device device, Mode mode, const Selection* selection,
                                        const hub::Resolver& resolver);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The decision chain for one layer: its own wish, the selection for its name, then signature, modes, load and bind. Each
-// step either goes on or gives a Reason; the policy says whether a Reason means the own forward or an Error. A library
-// is opened when nothing else is left to refuse.
+// The decision chain for one layer: its own wish, the selection for its name, then signature, modes, load and bind.
+// Each step either goes on or gives a Reason; the policy says whether a Reason means the own forward or an Error. A
+// library is opened when nothing else is left to refuse.
 #include "base/event.hpp"
 #include "base/log.hpp"
 #include "base/os.hpp"

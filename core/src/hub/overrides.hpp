@@ -2,8 +2,8 @@
 // LAYERHUB_OVERRIDES: repositories that are taken from a folder of this machine whatever revision is asked for, as one
 // does while working on a plugin.
 //
-//   LAYERHUB_OVERRIDES="org/name=/a/checkout;other/name=C:\builds\other"       entries, separated by ";"
-//   LAYERHUB_OVERRIDES=/etc/layerhub/overrides                                 a file with one entry a line, "#" comments
+//   LAYERHUB_OVERRIDES="org/name=/a/checkout;other/name=C:\builds\other"   entries, separated by ";"
+//   LAYERHUB_OVERRIDES=/etc/layerhub/overrides                             a file: one entry a line, "#" comments
 //
 // Entries are split at ";" and at the first "=", so that paths with ":" survive. A path is a repository's folder, its
 // `build` folder or a variant's.

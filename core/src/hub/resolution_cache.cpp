@@ -53,8 +53,7 @@ std::string key_of(const Resolver& resolver, const RepositoryRef& ref, std::stri
     key += root.path.string();
     key += root.ignored.empty() ? '\n' : '\r';
   }
-  const SystemFacts& facts = resolver.facts();
-  for (const auto& runtime : {facts.cuda, facts.rocm, facts.opencl}) {
+  for (const auto& runtime : resolver.facts().runtimes()) {
     key += runtime ? fmt::format("{}.{} ", runtime->major, runtime->minor) : "- ";
   }
   return key;

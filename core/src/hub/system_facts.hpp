@@ -2,6 +2,7 @@
 // What this system is, as a plain value: hub chooses among variants and libraries by it and never asks a device itself.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -28,6 +29,7 @@ struct SystemFacts {
   std::vector<std::string> cpu_features;             // "avx512_bf16", ... sorted; those that libraries may ask for
   std::string cpu_name;                              // for people
   std::optional<BackendVersion> cuda, rocm, opencl;  // of the installed runtimes
+  std::array<std::optional<BackendVersion>, 3> runtimes() const { return {cuda, rocm, opencl}; }
 };
 
 }  // namespace layerhub::hub

@@ -68,13 +68,13 @@ TEST_CASE("a revision without a status is used as it is") {
 
 TEST_CASE("a redirect is followed, to the end of several, and told of") {
   Roots roots;
-  roots.add("root", "new/home", "v3");
-  redirect(roots, "old/home/v1", "kind = \"redirect\"\ndestination = \"middle/home\"");
-  redirect(roots, "middle/home/main", "kind = \"redirect\"\ndestination = \"new/home\"\nrevision = \"v3\"");
-  const Resolved resolved = roots.resolver({"root"}).resolve(named("old/home", "v1"), "cpu").value();
-  CHECK(resolved.ref.text() == "new/home@v3");
-  CHECK(resolved.notes == std::vector<std::string>{"old/home@v1 has moved to middle/home@main",
-                                                   "middle/home@main has moved to new/home@v3"});
+  roots.add("root", "new/place", "v3");
+  redirect(roots, "old/place/v1", "kind = \"redirect\"\ndestination = \"middle/place\"");
+  redirect(roots, "middle/place/main", "kind = \"redirect\"\ndestination = \"new/place\"\nrevision = \"v3\"");
+  const Resolved resolved = roots.resolver({"root"}).resolve(named("old/place", "v1"), "cpu").value();
+  CHECK(resolved.ref.text() == "new/place@v3");
+  CHECK(resolved.notes == std::vector<std::string>{"old/place@v1 has moved to middle/place@main",
+                                                   "middle/place@main has moved to new/place@v3"});
 }
 
 TEST_CASE("redirects in a circle are refused and shown") {
