@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // layerhub lock: what a mapping comes to on this machine, pinned. Without a mapping file: what the automatic mapping
-// finds. A host that is given the lock (read_mapping) gets exactly that, or an error that names the difference. --hub writes the Hub's lock,
-// which pins commits alone, to standard output.
+// finds. A host that is given the lock (read_mapping) gets exactly that, or an error that names the difference. --hub
+// writes the Hub's lock, which pins commits alone, to standard output.
 #include "base/reason.hpp"
 #include "commands.hpp"
 

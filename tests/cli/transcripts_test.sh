@@ -10,7 +10,8 @@
 #
 # `add FAKE...` lays out fakes of tests/support/fakes.cmake in the plugin directory `plugins`, where `layerhub` looks
 # and nowhere else. What differs between machines is replaced: the folder by HERE, the processor's name by CPU, digests
-# by DIGEST; the processor counts as one of the first level. --write puts what is printed now into the files, to be read and committed.
+# by DIGEST; the processor counts as one of the first level. --write puts what is printed now into the files, to be
+# read and committed.
 set -uo pipefail
 transcripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build_dir=$2 write=${3:-} bad=0

@@ -164,9 +164,9 @@ LAYERHUB_API std::string format_mapping(const Mapping& mapping);
 // Whole or not at all: written beside the file and renamed.
 LAYERHUB_API void write_mapping(const Mapping& mapping, const std::string& path);
 
-// What the mapping comes to on this machine, pinned: repository and revision, variant, library with its SHA-256, kernels,
-// for each layer and device. Under the result each layer gets exactly that, or an Error that names the difference,
-// whatever the policy. Entries for devices that are not here are left out.
+// What the mapping comes to on this machine, pinned: repository and revision, variant, library with its SHA-256 and
+// kernels, for each layer and device. Under the result each layer gets exactly that, or an Error that names the
+// difference, whatever the policy. Entries for devices that are not here are left out.
 // Throws Error where an entry that is not automatic can't serve; automatic ones are left out. [thread-safe]
 LAYERHUB_API Mapping lock_mapping(const Mapping& mapping);
 

@@ -217,7 +217,7 @@ struct Placed {
   return row.device == device && (row.mapping == any_mapping || row.mapping == current_mapping(thread));
 }
 
-// The arguments are placed again: if their addresses left the common path, the compiler would keep them in memory there.
+// The arguments are placed again: if their addresses left the common path, the compiler would keep them in memory.
 template <class... Parameters, class Layer, class... Arguments>
 [[gnu::noinline, gnu::cold]] bool call_uncommonly(const Layer& layer, const LayerType& type, Arguments&... arguments) {
   View views[sizeof...(Parameters)];
