@@ -176,7 +176,9 @@ std::string traits_of(const lh_kernel& kernel) {
   const std::pair<std::uint32_t, const char*> names[] = {{LH_TRAIT_CAPTURE_SAFE, "capture-safe"},
                                                          {LH_TRAIT_DETERMINISTIC, "deterministic"},
                                                          {LH_TRAIT_NO_HOST_SYNC, "no-host-sync"},
-                                                         {LH_TRAIT_OWNS_PARAMS, "owns-params"}};
+                                                         {LH_TRAIT_OWNS_PARAMS, "owns-params"},
+                                                         {LH_TRAIT_NO_WORKSPACE, "no-workspace"},
+                                                         {LH_TRAIT_CHECKS_TENSORS, "checks-tensors"}};
   for (const auto& [bit, name] : names) {
     if (kernel.traits & bit) {
       traits.push_back(quoted(name));

@@ -3,19 +3,22 @@
 # the query, <name>.json (its metadata) lie in LAYERHUB_FAKES_ROOT; test_environment.hpp lays them out as
 # plugin directories.
 #
-# fake(NAME definitions...): repository fakes/<NAME>, revision v1, but for those that say otherwise.
+# fake(NAME definitions...): repository fakes/<NAME>, revision v1, of fake_plugin.cpp, but for those that say otherwise.
 set(LAYERHUB_FAKES_ROOT ${CMAKE_CURRENT_BINARY_DIR}/fakes)
 add_custom_target(fakes)
 
 function(fake name)
-  cmake_parse_arguments(FAKE "NO_QUERY;GNU_UNIQUE" "REPO;REVISION" "" ${ARGN})
+  cmake_parse_arguments(FAKE "NO_QUERY;GNU_UNIQUE" "REPO;REVISION;SOURCE" "" ${ARGN})
   if(NOT FAKE_REPO)
     string(REPLACE "_" "-" FAKE_REPO fakes/${name})
   endif()
   if(NOT FAKE_REVISION)
     set(FAKE_REVISION v1)
   endif()
-  set(sources ${CMAKE_CURRENT_SOURCE_DIR}/support/fake_plugin.cpp)
+  if(NOT FAKE_SOURCE)
+    set(FAKE_SOURCE fake_plugin)
+  endif()
+  set(sources ${CMAKE_CURRENT_SOURCE_DIR}/support/${FAKE_SOURCE}.cpp)
   if(NOT FAKE_NO_QUERY)
     list(APPEND sources ${PROJECT_SOURCE_DIR}/sdk/src/plugin_entry.cpp)
   endif()
@@ -51,6 +54,17 @@ fake(instance FAKE_INSTANCE)                     # create and destroy; destroy p
 fake(workspace FAKE_WORKSPACE)                   # infer() and a workspace that forward fills
 fake(ordered FAKE_ORDERED)                       # state before output, scalars between, an optional input
 fake(function FAKE_FUNCTION)                     # a plain function beside the layer
+
+# Modes and training.
+fake(trains SOURCE fake_training FAKE_FACTOR=2 FAKE_BACKWARD)
+fake(captures SOURCE fake_training FAKE_FACTOR=3 FAKE_CAPTURE)
+fake(trains_and_captures SOURCE fake_training FAKE_FACTOR=4 FAKE_BACKWARD FAKE_CAPTURE)
+fake(random SOURCE fake_training FAKE_FACTOR=5 FAKE_RANDOM)
+fake(trains_v2 REPO fakes/trains REVISION v2 SOURCE fake_training FAKE_FACTOR=20 FAKE_BACKWARD)
+fake(saves SOURCE fake_training FAKE_SAVES)      # backward needs what forward saved, and a workspace
+fake(weight SOURCE fake_training FAKE_WEIGHT)    # backward for a param, which it packs
+fake(updated_weight SOURCE fake_training FAKE_WEIGHT FAKE_UPDATES)
+fake(backward_fails SOURCE fake_training FAKE_FACTOR=2 FAKE_BACKWARD_FAILS)
 
 # Bad ones, each for one rule.
 fake(declines FAKE_DECLINES)                     # forward returns LH_DECLINED

@@ -36,27 +36,26 @@ class KernelFunction<void(Parameters...)> {
   // Throws Error: unsupported where a declared constraint does not hold or the kernel declines, kernel_failed with the
   // plugin's text.
   void operator()(Parameters... arguments) const {
-    if (!detail::call_kernel<Parameters...>(shared_->ref(), arguments...)) {
-      detail::throw_function_refused(shared_->ref());
+    if (!detail::call_kernel<Parameters...>(*shared_, shared_->slot, shared_->type, arguments...)) {
+      detail::throw_function_refused(shared_->layer_ref());
     }
   }
 
   // Use get_kernel.
   KernelFunction(const Repository& repository, std::string name, Device device)
       : shared_(std::make_shared<Shared>(std::move(name))) {
-    detail::bind_function(shared_->ref(), repository, device);
+    detail::bind_function(shared_->layer_ref(), repository, device);
   }
 
-  detail::LayerRef layer_ref() const { return shared_->ref(); }  // for explain
+  detail::LayerRef layer_ref() const { return shared_->layer_ref(); }  // for explain
 
  private:
   struct Shared {
     explicit Shared(std::string function) : name(std::move(function)) {
       using Found = detail::Signature<Parameters...>;
-      type = {name, "a kernel function", Found::arguments.data(), static_cast<std::uint32_t>(Found::arguments.size()),
-              true};
+      type = {name, nullptr, Found::arguments.data(), static_cast<std::uint32_t>(Found::arguments.size()), true};
     }
-    detail::LayerRef ref() const {
+    detail::LayerRef layer_ref() const {
       return {&slot, &type, this, [](const void*) { return std::vector<Member>{}; }};
     }
     std::string name;

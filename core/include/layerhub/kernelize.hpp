@@ -16,6 +16,7 @@
 #include <layerhub/error.hpp>
 #include <layerhub/export.hpp>
 #include <layerhub/mapping.hpp>
+#include <layerhub/scope.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -24,17 +25,6 @@
 #include <vector>
 
 namespace layerhub {
-
-// When a layer may run its own forward instead of a kernel.
-//                        no mapping, device,      the kernel can't serve     loading or
-//                        capability or mode       the asked mode             validating failed
-//   never                error                    error                      error
-//   when_missing         own forward              error                      error
-//   when_unsupported     own forward              own forward                error
-//   always               own forward              own forward                own forward, with a warning
-// Without a policy, entries that a host registered are held to when_unsupported and those of automatic_mapping to
-// always.
-enum class Fallback : std::uint8_t { never = 1, when_missing, when_unsupported, always };
 
 struct KernelizeOptions {
   Mode mode = Mode::inference;
@@ -94,6 +84,17 @@ LAYERHUB_API void rebind_layers(const std::vector<LayerRef>& layers);
 template <class Model>
 void rebind(Model& model) {
   detail::rebind_layers(detail::layers_of(model));
+}
+
+namespace detail {
+LAYERHUB_API void update_layer_params(const std::vector<LayerRef>& layers);
+}
+
+// After weights changed in place, as by a step of an optimizer: kernels read them again, or are made anew where they
+// can't. No call of these layers may be in flight. Throws Error(kernel_failed) with the plugin's text.
+template <class Model>
+void update_params(Model& model) {
+  detail::update_layer_params(detail::layers_of(model));
 }
 
 }  // namespace layerhub

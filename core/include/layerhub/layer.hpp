@@ -23,6 +23,7 @@
 #include <layerhub/detail/call.hpp>
 #include <layerhub/export.hpp>
 #include <layerhub/members.hpp>
+#include <layerhub/training.hpp>
 
 #include <algorithm>
 #include <array>
@@ -51,9 +52,16 @@ template <class... Parameters>
 struct Signature {
   static constexpr std::array<HostArgument, sizeof...(Parameters)> arguments{host_argument<Parameters>()...};
 
+  template <class Layer, class... Arguments>
+  [[gnu::always_inline]] static bool call(const Layer& layer, const LayerSlot& slot, const LayerType& type,
+                                          Arguments&... arguments) {
+    return call_kernel<Parameters...>(layer, slot, type, arguments...);
+  }
+
   template <class... Arguments>
-  static bool call(const LayerRef& layer, Arguments&... arguments) {
-    return call_kernel<Parameters...>(layer, arguments...);
+  static bool call_training(const LayerRef& layer, Saved& saved, Arguments&... arguments) {
+    View views[sizeof...(Parameters)];
+    return detail::call_training(layer, saved, Placed<Parameters...>(views, *layer.type, arguments...).as_arguments());
   }
 };
 
@@ -72,6 +80,16 @@ LAYERHUB_SIGNATURE_OF(const, true)
 LAYERHUB_SIGNATURE_OF(noexcept, false)
 LAYERHUB_SIGNATURE_OF(const noexcept, true)
 #undef LAYERHUB_SIGNATURE_OF
+
+// The signature of a layer's forward: a replaced one says it, a marked one has it.
+template <class Layer>
+struct HubSignatureOf : SignatureOf<decltype(&Layer::forward)> {};
+template <class Layer>
+requires requires { typename Layer::HubSignature; }
+struct HubSignatureOf<Layer> {
+  using type = typename Layer::HubSignature;
+};
+
 template <class T>
 std::vector<Member> members_of(const void* layer) {
   if constexpr (requires(const T& t) { t.hub_members(); }) {
@@ -81,35 +99,91 @@ std::vector<Member> members_of(const void* layer) {
   }
 }
 
+// LayerRef::keeps_own_forward of a marked class.
+template <class T>
+const char* kept_reason(const void* layer) {
+  [[maybe_unused]] const T& self = *static_cast<const T*>(layer);
+  if constexpr (std::is_polymorphic_v<T>) {
+    if (typeid(self) != typeid(T)) {
+      return "it is of a class derived from the marked one, whose forward may be another; mark that class itself";
+    }
+  }
+  if constexpr (requires { bool{self.hub_condition()}; }) {
+    if (!self.hub_condition()) {
+      return "its hub_condition() says so";
+    }
+  }
+  return nullptr;
+}
+
 }  // namespace detail
 
-// Marks a class of the host's. Name is the layer's name in mappings. A class that derives from a marked one and has a
-// forward of its own is not marked by that: its calls through the base run the base's forward.
+// Marks a class of the host's. Name is the layer's name in mappings.
+//
+// A class may opt single layers out: where `bool hub_condition() const` is there and false when the layer is bound, it
+// runs its own forward and is never an error. So a gated MLP whose activation is not the one that a kernel computes
+// keeps its numbers.
+//
+// A class that derives from a marked one is not marked by that. Where forward is virtual its layers run their own
+// forward, since it may be another; a forward that is not virtual is hidden and not overridden, so calls through the
+// base run the base's. To mark it too, derive from use_kernel_forward_from_hub again and name its members:
+//   struct Loud : Quiet, use_kernel_forward_from_hub<Loud, "Loud"> {
+//     LAYERHUB_MARKED(Loud, "Loud")
 template <class Derived, detail::FixedString Name>
 class use_kernel_forward_from_hub {
  public:
   static constexpr std::string_view hub_layer_name = Name.view();
 
   template <class... Arguments>
-  void operator()(Arguments&&... arguments) const {
+  [[gnu::always_inline]] void operator()(Arguments&&... arguments) const {
     const Derived& self = static_cast<const Derived&>(*this);
     using Found = detail::SignatureOf<decltype(&Derived::forward)>;
     static_assert(Found::callable_on_const,
                   "forward is not const; a marked layer's forward keeps its state in its arguments");
-    if (!Found::type::call(layer_ref(), arguments...)) {
+    if (!Found::type::call(*this, slot_, layer_type(), arguments...)) {
       self.forward(std::forward<Arguments>(arguments)...);
     }
   }
 
-  // For kernelize, explain and the like.
-  detail::LayerRef layer_ref() const {
+  // See training.hpp.
+  template <class... Arguments>
+  void operator()(Saved& saved, Arguments&&... arguments) const {
     using Found = typename detail::SignatureOf<decltype(&Derived::forward)>::type;
-    static const detail::LayerType type{Name.view(), typeid(Derived).name(), Found::arguments.data(),
-                                        static_cast<std::uint32_t>(Found::arguments.size())};
-    return {&slot_, &type, static_cast<const Derived*>(this), &detail::members_of<Derived>};
+    if (!Found::call_training(layer_ref(), saved, arguments...)) {
+      static_cast<const Derived&>(*this).forward(std::forward<Arguments>(arguments)...);
+    }
+  }
+  template <class... Arguments>
+  void backward(const Saved& saved, Arguments&&... arguments) const {
+    const Derived& self = static_cast<const Derived&>(*this);
+    if (detail::call_backward_of(layer_ref(), saved, arguments...)) {
+      return;
+    }
+    if constexpr (requires { self.own_backward(saved, std::forward<Arguments>(arguments)...); }) {
+      self.own_backward(saved, std::forward<Arguments>(arguments)...);
+    } else {
+      detail::throw_no_backward(layer_ref());
+    }
+  }
+
+  // For prepare, kernelize, explain and the like.
+  template <class... Arguments>
+  void call_own_forward(Arguments&... arguments) const {
+    static_cast<const Derived&>(*this).forward(arguments...);
+  }
+  detail::LayerRef layer_ref() const {
+    return {&slot_, &layer_type(), static_cast<const Derived*>(this), &detail::members_of<Derived>,
+            &detail::kept_reason<Derived>};
   }
 
  private:
+  static const detail::LayerType& layer_type() {
+    using Found = typename detail::SignatureOf<decltype(&Derived::forward)>::type;
+    static constexpr detail::LayerType type{Name.view(), &typeid(Derived), Found::arguments.data(),
+                                            static_cast<std::uint32_t>(Found::arguments.size())};
+    return type;
+  }
+
   mutable detail::LayerSlot slot_;
 };
 
@@ -117,28 +191,33 @@ class use_kernel_forward_from_hub {
 template <class T, class Forward>
 class ReplacedForward {
  public:
+  using HubSignature = typename detail::SignatureOf<Forward>::type;
+
   ReplacedForward(T& layer, std::string_view name, Forward forward, std::vector<Member> members)
       : layer_(&layer),
         forward_(forward),
         description_(std::make_unique<Description>(Description{std::string(name), {}, std::move(members)})) {
-    description_->type = {description_->name, typeid(T).name(), Found::arguments.data(),
-                          static_cast<std::uint32_t>(Found::arguments.size())};
+    description_->type = {description_->name, &typeid(T), HubSignature::arguments.data(),
+                          static_cast<std::uint32_t>(HubSignature::arguments.size())};
   }
 
   template <class... Arguments>
-  void operator()(Arguments&&... arguments) const {
-    if (!Found::call(layer_ref(), arguments...)) {
+  [[gnu::always_inline]] void operator()(Arguments&&... arguments) const {
+    if (!HubSignature::call(*this, slot_, description_->type, arguments...)) {
       (layer_->*forward_)(std::forward<Arguments>(arguments)...);
     }
   }
 
+  template <class... Arguments>
+  void call_own_forward(Arguments&... arguments) const {
+    (layer_->*forward_)(arguments...);
+  }
   detail::LayerRef layer_ref() const {
     return {&slot_, &description_->type, description_.get(),
             [](const void* description) { return static_cast<const Description*>(description)->members; }};
   }
 
  private:
-  using Found = typename detail::SignatureOf<Forward>::type;
   struct Description {
     std::string name;
     detail::LayerType type;

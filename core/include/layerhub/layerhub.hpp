@@ -11,4 +11,7 @@
 #include <layerhub/mapping.hpp>
 #include <layerhub/members.hpp>
 #include <layerhub/parallel.hpp>
+#include <layerhub/prepared.hpp>
+#include <layerhub/scope.hpp>
 #include <layerhub/tensor.hpp>
+#include <layerhub/training.hpp>

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which repository serves which layer on which device: the mapping, the process-wide default, and scopes.
+// Which repository serves which layer on which device in which mode, as a value. scope.hpp puts one in force.
 //
 //   layerhub::Mapping mapping{
 //       {"SiluAndMul", {{"cuda", LayerRepository{.repo_id = "layerhub/activation", .layer_name = "SiluAndMul",
 //                                                .revision = "v1"}}}}};
-//   layerhub::register_kernel_mapping(mapping);           // for the process, or for the scope it is called in
-//   layerhub::use_kernel_mapping scope(mapping);          // until the end of the block, for this thread
 //
-// The names are those of the Hub's Python package, so that its documentation still makes sense; use_kernel_mapping is a
-// type and keeps its name. Nothing is loaded by registering: that happens at the first call, or in kernelize.
+// The names are those of the Hub's Python package, so that its documentation still makes sense. Nothing is loaded for a
+// mapping: that happens at the first call, or in kernelize.
 #pragma once
 
 #include <layerhub/export.hpp>
@@ -19,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -29,9 +28,14 @@ namespace dispatch {
 struct MappingValue;
 }
 
-// What a layer is used for. Flags: inference | capture. `fallback` is for registration alone: the repository
-// serves every mode that has none of its own.
-enum class Mode : std::uint32_t { inference = 1, training = 2, capture = 4, fallback = 8 };
+// What a layer is used for. Flags: inference | capture.
+enum class Mode : std::uint32_t {
+  inference = 1,
+  training = 2,
+  capture = 4,        // calls may be recorded into a graph of the device: the kernel must be safe to capture
+  deterministic = 8,  // asked of a kernel: the same inputs give the same bits. Nothing is registered for it
+  fallback = 16       // for registration alone: the repository serves every mode that has none of its own
+};
 constexpr Mode operator|(Mode a, Mode b) noexcept {
   return static_cast<Mode>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));
 }
@@ -39,6 +43,18 @@ constexpr bool has(Mode mode, Mode flag) noexcept {
   return (static_cast<std::uint32_t>(mode) & static_cast<std::uint32_t>(flag)) != 0;
 }
 LAYERHUB_API std::string to_string(Mode mode);  // "inference|capture"
+
+// When a layer may run its own forward instead of a kernel.
+//                        no mapping, device,      the kernel can't serve     loading or
+//                        capability or mode       the asked mode             validating failed
+//   never                error                    error                      error
+//   when_missing         own forward              error                      error
+//   when_unsupported     own forward              own forward                error
+//   always               own forward              own forward                own forward, with a warning
+// Without a policy, entries that a host registered are held to when_unsupported and those of automatic_mapping to
+// always.
+enum class Fallback : std::uint8_t { never = 1, when_missing, when_unsupported, always };
+LAYERHUB_API std::string_view to_string(Fallback policy);  // "when_missing"
 
 // A layer of a repository, found in the plugin directories. Exactly one of revision and version is given; version n is
 // the branch "v<n>".
@@ -128,28 +144,5 @@ LAYERHUB_API void set_plugin_roots(std::vector<std::string> roots);
 // its layers and devices. A plugin that can't be read is left out, with a warning in the log.
 // Throws Error(ambiguous) that names both where two repositories have the same layer for the same device. [thread-safe]
 LAYERHUB_API Mapping automatic_mapping(const std::vector<std::string>& roots = {}, const Mapping& chosen = {});
-
-// Adds the mapping to the current context: inside a scope to that scope, and it ends with it; else to the process-wide
-// default, which every thread without a scope of its own sees. inherit_mapping = false clears what was there first.
-// [thread-safe]
-LAYERHUB_API void register_kernel_mapping(const Mapping& mapping, bool inherit_mapping = true);
-
-// What is in force for the calling thread. [thread-safe]
-LAYERHUB_API Mapping current_kernel_mapping();
-
-// A scope: the current mapping (or nothing, with inherit_mapping = false) and the new entries, until the object is
-// destroyed; then exactly what was in force before. Scopes nest and belong to one thread: threads that are started
-// inside see the process-wide mapping; hand them current_kernel_mapping() to carry it over. Not to be moved
-// between threads.
-class LAYERHUB_API use_kernel_mapping {
- public:
-  explicit use_kernel_mapping(const Mapping& mapping, bool inherit_mapping = true);
-  ~use_kernel_mapping();
-  use_kernel_mapping(const use_kernel_mapping&) = delete;
-  use_kernel_mapping& operator=(const use_kernel_mapping&) = delete;
-
- private:
-  std::shared_ptr<const dispatch::MappingValue> outer_;
-};
 
 }  // namespace layerhub

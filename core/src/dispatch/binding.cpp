@@ -2,7 +2,8 @@
 #include "dispatch/binding.hpp"
 
 #include "base/reason.hpp"
-#include "plugin/host_services.hpp"
+#include "dispatch/instance.hpp"
+#include "dispatch/run_call.hpp"
 
 #include <layerhub/sdk/formats.hpp>
 
@@ -10,61 +11,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
-#include <new>
 
 namespace layerhub::dispatch {
 namespace {
-
-constexpr std::size_t workspace_alignment = 64;
-
-// Kept apart so that the common call needs no registers saved for it.
-[[gnu::noinline]] std::uint32_t check_whole(const Binding& binding, const detail::CallFrame& frame) noexcept {
-  return binding.constraints.check(frame.in, frame.out);
-}
-
-std::uint32_t check(const detail::BoundCall& call, const detail::CallFrame& frame) noexcept {
-  return check_whole(static_cast<const Binding&>(call), frame);
-}
-
-template <std::size_t n_inputs>
-std::uint32_t check_dense(const detail::BoundCall& call, const detail::CallFrame& frame) noexcept {
-  const Binding& binding = static_cast<const Binding&>(call);
-  if (binding.dense.holds<n_inputs>(binding.constraints, frame.in, frame.out[0])) [[likely]] {
-    return 0;
-  }
-  return check_whole(binding, frame);
-}
-
-detail::CheckConstraints check_for(const Binding& binding) {
-  switch (binding.dense.n_inputs()) {
-    case 1: return &check_dense<1>;
-    case 2: return &check_dense<2>;
-    case 3: return &check_dense<3>;
-    default: return &check;
-  }
-}
-
-std::int32_t find_layout(const detail::BoundCall& call, detail::CallFrame& frame) noexcept {
-  const Binding& binding = static_cast<const Binding&>(call);
-  std::size_t bytes = 0;
-  const std::int32_t status = binding.layouts.workspace_of(binding.kernel->functions, binding.instance,
-                                                           binding.layout_arguments, frame, &bytes);
-  if (status != LH_OK || bytes <= frame.call.workspace_size) {
-    return status;
-  }
-  // Grown by half at least, so that a sequence of slightly larger layouts does not allocate each time.
-  const std::size_t wanted = std::max(bytes, frame.call.workspace_size + frame.call.workspace_size / 2);
-  const std::size_t size = (wanted + workspace_alignment - 1) / workspace_alignment * workspace_alignment;
-  void* memory = std::aligned_alloc(workspace_alignment, size);
-  if (memory == nullptr) {
-    return LH_OUT_OF_MEMORY;
-  }
-  std::free(frame.call.workspace);
-  frame.call.workspace = memory;
-  frame.call.workspace_size = size;
-  return LH_OK;
-}
 
 // The logical shape of a weight, which is what constraints speak of: a block format packs several elements in a byte.
 std::vector<std::int64_t> logical_shape(const Member& weight) {
@@ -97,26 +46,14 @@ Result<void> check_block_format(const detail::LayerType& layer, const Member& we
   return success();
 }
 
-// The host's value, or the fallback that the kernel declares.
-lh_attr attribute_of(const lh_attr& fallback, const Member* member) {
-  lh_attr attribute = fallback;
-  if (member == nullptr) {
-    return attribute;
-  }
-  const AttributeValue& value = member->value;
-  switch (fallback.kind) {
-    case LH_ATTR_BOOL: attribute.value.i = std::get<bool>(value) ? 1 : 0; break;
-    case LH_ATTR_INT: attribute.value.i = std::get<std::int64_t>(value); break;
-    case LH_ATTR_FLOAT:
-      attribute.value.f = std::holds_alternative<double>(value) ? std::get<double>(value)
-                                                                : static_cast<double>(std::get<std::int64_t>(value));
-      break;
-    default: {
-      const std::string& text = std::get<std::string>(value);
-      attribute.value.s = {text.data(), text.size()};
-    }
-  }
-  return attribute;
+// What a kernel is told in a call that saves nothing, which also a binding for training serves.
+std::uint32_t call_mode(Mode mode) {
+  static_assert(static_cast<std::uint32_t>(Mode::inference) == LH_MODE_INFERENCE &&
+                static_cast<std::uint32_t>(Mode::training) == LH_MODE_TRAINING &&
+                static_cast<std::uint32_t>(Mode::capture) == LH_MODE_CAPTURE &&
+                static_cast<std::uint32_t>(Mode::deterministic) == LH_MODE_DETERMINISTIC);
+  const std::uint32_t bits = static_cast<std::uint32_t>(mode);
+  return (bits & ~std::uint32_t{LH_MODE_TRAINING}) | LH_MODE_INFERENCE;
 }
 
 class BindingMaker {
@@ -134,27 +71,17 @@ class BindingMaker {
     BOOST_OUTCOME_TRY(place_params());
     place_arguments();
     BOOST_OUTCOME_TRY(binding_->constraints, ConstraintProgram::compile(kernel, binding_->params, host_inputs_));
-    BOOST_OUTCOME_TRY(create());
+    BOOST_OUTCOME_TRY(create_instance(layer_, device_, *binding_));
     binding_->forward = kernel.functions.forward;
     binding_->dense = DenseCheck(binding_->constraints);
-    binding_->check = check_for(*binding_);
-    if (kernel.functions.infer != nullptr) {
-      binding_->find_layout = &find_layout;
-    }
+    binding_->call_mode = call_mode(mode);
+    binding_->has_layouts = kernel.functions.infer != nullptr && (kernel.traits & LH_TRAIT_NO_WORKSPACE) == 0;
+    choose_run(*binding_);
     return std::shared_ptr<const Binding>(std::move(binding_));
   }
 
  private:
   const plugin::Kernel& kernel() const { return *binding_->kernel; }
-
-  const Member* find(const std::string& name, bool is_param) const {
-    for (const Member& member : binding_->members) {
-      if (member.name == name && member.is_param == is_param) {
-        return &member;
-      }
-    }
-    return nullptr;
-  }
 
   Result<void> place_params() {
     for (Member& member : binding_->members) {
@@ -172,7 +99,7 @@ class BindingMaker {
       if (argument.kind != LH_ARG_PARAM) {
         continue;
       }
-      const Member* member = find(argument.name, true);
+      const Member* member = find_member(binding_->members, argument.name, true);
       ParamView param;
       if (member != nullptr) {
         BOOST_OUTCOME_TRY(check_block_format(layer_, *member));
@@ -193,11 +120,13 @@ class BindingMaker {
     for (const ParamView& param : b.params) {
       b.fixed.push_back(param.tensor);
     }
-    b.fixed_in = b.fixed.data();
-    b.n_fixed_in = static_cast<std::uint32_t>(b.fixed.size());
-    b.n_in = static_cast<std::uint16_t>(inputs + b.params.size());
-    b.n_out = static_cast<std::uint16_t>(outputs + kernel().count(LH_ARG_STATE));
-    b.n_scalars = static_cast<std::uint16_t>(kernel().count(LH_ARG_SCALAR_INT) + kernel().count(LH_ARG_SCALAR_FLOAT));
+    b.n_host_inputs = host_inputs_;
+    b.n_host_arguments = layer_.n_arguments;
+    b.counts.n_in = static_cast<std::uint16_t>(inputs + b.params.size());
+    b.counts.n_out = static_cast<std::uint16_t>(outputs + kernel().count(LH_ARG_STATE));
+    b.counts.n_saved = static_cast<std::uint16_t>(kernel().count(LH_ARG_SAVED));
+    b.counts.n_scalars =
+        static_cast<std::uint16_t>(kernel().count(LH_ARG_SCALAR_INT) + kernel().count(LH_ARG_SCALAR_FLOAT));
     b.layout_arguments = {inputs, outputs, kernel().count(LH_ARG_STATE)};
     std::uint8_t next_output = 0, next_state = static_cast<std::uint8_t>(outputs), written = 0;
     for (const hub::Argument& argument : kernel().arguments) {
@@ -207,61 +136,6 @@ class BindingMaker {
         b.out_order[written++] = next_state++;
       }
     }
-  }
-
-  Result<void> create() {
-    if (kernel().functions.create == nullptr) {
-      return success();
-    }
-    std::vector<lh_attr> attributes;
-    for (std::size_t i = 0; i < kernel().attributes.size(); ++i) {
-      attributes.push_back(attribute_of(kernel().fallbacks[i], find(kernel().attributes[i].name, false)));
-    }
-    std::vector<const DLTensor*> params;
-    std::vector<lh_str> formats;
-    for (const ParamView& param : binding_->params) {
-      params.push_back(param.tensor);
-      formats.push_back({param.format.data(), param.format.size()});
-    }
-    lh_device_info info{};
-    info.struct_size = sizeof info;
-    info.capability = device_.capability;
-    info.device = binding_->device;
-    info.features = {device_.features.data(), device_.features.size()};
-    info.name = {device_.name.data(), device_.name.size()};
-
-    lh_create_args args{};
-    args.struct_size = sizeof args;
-    args.mode = static_cast<std::uint32_t>(binding_->mode);
-    args.host = &plugin::host_services();
-    args.device = &info;
-    args.attrs = attributes.data();
-    args.n_attrs = static_cast<std::uint32_t>(attributes.size());
-    args.params = params.data();
-    args.param_formats = formats.data();
-    args.n_params = static_cast<std::uint32_t>(params.size());
-    return run_create(args);
-  }
-
-  Result<void> run_create(const lh_create_args& args) {
-    std::array<char, 512> text;
-    lh_error error{sizeof error, 0, text.data(), text.size(), 0};
-    lh_instance* instance = nullptr;
-    const std::int32_t status = kernel().functions.create(&args, &instance, &error);
-    if (status == LH_OK) {
-      binding_->instance = instance;
-      return success();
-    }
-    const std::string said = printable({text.data(), std::min<std::size_t>(error.length, text.size())}, text.size());
-    const std::string name = fmt::format("layer `{}`: kernel `{}` of {}", layer_.name, kernel().implementation,
-                                         binding_->plugin->path().string());
-    if (status == LH_DECLINED) {
-      return make_reason(
-          ErrorCode::unsupported, "create",
-          fmt::format("{} declines these weights and attributes{}{}", name, said.empty() ? "" : ": ", said));
-    }
-    return make_reason(ErrorCode::kernel_failed, "create",
-                       fmt::format("{} failed to make its instance (status {}): {}", name, status, said));
   }
 
   const detail::LayerType& layer_;
@@ -274,7 +148,7 @@ class BindingMaker {
 
 Binding::~Binding() {
   if (instance != nullptr && kernel->functions.destroy != nullptr) {
-    kernel->functions.destroy(const_cast<lh_instance*>(instance));
+    kernel->functions.destroy(instance);
   }
 }
 

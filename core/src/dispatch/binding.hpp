@@ -13,6 +13,7 @@
 #include <layerhub/device.hpp>
 #include <layerhub/mapping.hpp>
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <span>
@@ -21,15 +22,31 @@
 
 namespace layerhub::dispatch {
 
+// The counts of lh_call, as they stand there.
+struct CallCounts {
+  std::uint16_t n_in = 0, n_out = 0, n_scalars = 0, n_saved = 0;
+};
+
 struct Binding : detail::BoundCall {
+  // What each call needs, together.
+  std::int32_t (*forward)(const lh_instance*, const lh_call*, lh_error*) = nullptr;
+  lh_instance* instance = nullptr;
+  CallCounts counts;
+  std::vector<const DLTensor*> fixed;  // what follows the host's inputs: absent optional ones, then the params
+  std::uint32_t n_host_inputs = 0;
+  std::uint32_t n_host_arguments = 0;           // of its forward
+  std::uint32_t call_mode = LH_MODE_INFERENCE;  // as the kernel is told
+  DLDevice device{kDLCPU, 0};
+  std::array<std::uint8_t, detail::max_outputs> out_order{};  // where the host's n-th written tensor stands
+  bool has_layouts = false;                                   // infer() has to be asked
+
   std::shared_ptr<const plugin::Plugin> plugin;  // keeps the library open
   const plugin::Kernel* kernel = nullptr;        // of that plugin
   Device on;                                     // device, as hosts name it
   Mode mode = Mode::inference;
 
-  std::vector<Member> members;         // copies of what the layer lent; their tensors point into these copies
-  std::vector<ParamView> params;       // in the kernel's order, into members
-  std::vector<const DLTensor*> fixed;  // behind fixed_in
+  std::vector<Member> members;    // copies of what the layer lent; their tensors point into these copies
+  std::vector<ParamView> params;  // in the kernel's order, into members
   ConstraintProgram constraints;
   DenseCheck dense;
   LayoutCache::Arguments layout_arguments;

@@ -3,6 +3,7 @@
 #include "dispatch/constraint_program.hpp"
 
 #include "base/reason.hpp"
+#include "dispatch/constraint_text.hpp"
 #include "dispatch/tensor_layout.hpp"
 
 #include <fmt/format.h>
@@ -13,23 +14,13 @@
 #include <utility>
 
 namespace layerhub::dispatch {
-namespace {
-
-std::string dim_name(std::int32_t dim) {
-  if (dim == -1) {
-    return "the last dimension";
-  }
-  return dim < 0 ? fmt::format("dimension {} from the end", -dim) : fmt::format("dimension {}", dim);
-}
-
-}  // namespace
-
 class ConstraintCompiler {
  public:
   ConstraintCompiler(const plugin::Kernel& kernel, std::span<const ParamView> params, std::uint32_t n_host_in)
       : kernel_(kernel), params_(params), n_host_in_(n_host_in) {}
 
   Result<ConstraintProgram> run() {
+    program_.kernel_ = &kernel_;
     place_tensors();
     for (const lh_constraint& c : kernel_.constraints) {
       compile(c);
@@ -91,13 +82,9 @@ class ConstraintCompiler {
     t.written = written;
     t.optional = argument.optional;
     t.first_failure = static_cast<std::uint32_t>(program_.failures_.size());
-    const std::string& name = argument.name;
-    program_.add_failure(fmt::format("`{}` has a dtype that the kernel does not take", name));
-    program_.add_failure(fmt::format("`{}` has a rank that the kernel does not take", name));
-    program_.add_failure(fmt::format("`{}` is not dense", name));
-    program_.add_failure(fmt::format("`{}` is not aligned to its elements", name));
-    program_.add_failure(fmt::format("`{}` is missing or on another device than the first tensor", name));
-    program_.add_failure(fmt::format("`{}` overlaps memory that the kernel reads or writes", name));
+    for (std::uint32_t rule = Program::fails_dtype; rule <= Program::fails_aliasing; ++rule) {
+      program_.add_failure({static_cast<std::uint32_t>(&argument - kernel_.arguments.data()), rule});
+    }
     program_.tensors_.push_back(t);
     program_.may_alias_.push_back(0);
     return static_cast<int>(program_.tensors_.size()) - 1;
@@ -105,8 +92,9 @@ class ConstraintCompiler {
 
   const std::string& name_of(std::uint32_t argument) const { return kernel_.arguments[argument].name; }
   Program::Tensor& record(int tensor) { return program_.tensors_[static_cast<std::size_t>(tensor)]; }
-  std::string& failure_of(int tensor, std::uint32_t which) {
-    return program_.failures_[record(tensor).first_failure + which];
+  // The declared constraint that stands behind a check of one tensor.
+  void declare(int tensor, std::uint32_t rule, const lh_constraint& c) {
+    program_.failures_[record(tensor).first_failure + rule].declared = &c;
   }
 
   void compile(const lh_constraint& c) {
@@ -124,14 +112,12 @@ class ConstraintCompiler {
       case LH_C_LAST_DIM_DENSE:
         if (record(arg.tensor).layout == Program::Layout::dense) {
           record(arg.tensor).layout = Program::Layout::last_dim_dense;
-          failure_of(arg.tensor, Program::fails_layout) =
-              fmt::format("`{}` is not dense in its last dimension, or has a negative stride", name_of(c.arg));
+          declare(arg.tensor, Program::fails_layout, c);
         }
         return;
       case LH_C_ALIGNED:
         record(arg.tensor).alignment_mask |= static_cast<std::uint64_t>(c.a) - 1;
-        failure_of(arg.tensor, Program::fails_alignment) =
-            fmt::format("`{}` is not aligned to {} bytes", name_of(c.arg), c.a);
+        declare(arg.tensor, Program::fails_alignment, c);
         return;
       case LH_C_MAY_ALIAS:
         if (other.tensor != absent) {
@@ -139,23 +125,18 @@ class ConstraintCompiler {
           program_.may_alias_[static_cast<std::size_t>(other.tensor)] |= 1u << arg.tensor;
         }
         return;
-      case LH_C_DIM_RANGE:
-        return relate(Program::Op::range, arg.tensor, 0, c.dim, 0, c.a, c.b,
-                      fmt::format("{} of `{}` is not in [{}, {}]", dim_name(c.dim), name_of(c.arg), c.a, c.b));
-      case LH_C_DIM_MULTIPLE:
-        return relate(Program::Op::multiple, arg.tensor, 0, c.dim, 0, c.a, 0,
-                      fmt::format("{} of `{}` is not a multiple of {}", dim_name(c.dim), name_of(c.arg), c.a));
+      case LH_C_DIM_RANGE: return relate(c, Program::Op::range, arg.tensor, 0, c.dim, 0, c.a, c.b);
+      case LH_C_DIM_MULTIPLE: return relate(c, Program::Op::multiple, arg.tensor, 0, c.dim, 0, c.a, 0);
       default: return compile_pair(c, arg.tensor, other);
     }
   }
 
   // A relation between a tensor of the call and another one or a weight.
   void compile_pair(const lh_constraint& c, int tensor, Place other) {
-    const std::string text = pair_text(c);
     if (other.param != absent) {
       const ParamView& weight = params_[static_cast<std::size_t>(other.param)];
       if (weight.tensor != nullptr) {
-        relate_to_weight(c, tensor, c.dim, weight, c.other_dim, c.a, c.b, text);
+        relate_to_weight(c, tensor, c.dim, weight, c.other_dim, c.a, c.b);
       }
       return;
     }
@@ -163,44 +144,30 @@ class ConstraintCompiler {
       return;
     }
     switch (c.kind) {
-      case LH_C_SAME_SHAPE:
-        return relate(Program::Op::same_shape, tensor, other.tensor, Program::no_dim, 0, 0, 0, text);
-      case LH_C_SAME_SHAPE_EXCEPT: return relate(Program::Op::same_shape, tensor, other.tensor, c.dim, 0, 0, 0, text);
-      case LH_C_SAME_DTYPE: return relate(Program::Op::same_dtype, tensor, other.tensor, 0, 0, 0, 0, text);
-      default: return relate(Program::Op::ratio, tensor, other.tensor, c.dim, c.other_dim, c.a, c.b, text);
-    }
-  }
-
-  std::string pair_text(const lh_constraint& c) const {
-    const std::string &a = name_of(c.arg), &b = name_of(c.other);
-    switch (c.kind) {
-      case LH_C_SAME_SHAPE: return fmt::format("`{}` and `{}` differ in shape", a, b);
-      case LH_C_SAME_SHAPE_EXCEPT: return fmt::format("`{}` and `{}` differ in shape beyond {}", a, b, dim_name(c.dim));
-      case LH_C_SAME_DTYPE: return fmt::format("`{}` and `{}` differ in dtype", a, b);
-      default:
-        return c.a == c.b ? fmt::format("{} of `{}` is not {} of `{}`", dim_name(c.dim), a, dim_name(c.other_dim), b)
-                          : fmt::format("{} of `{}` is not {}/{} of {} of `{}`", dim_name(c.dim), a, c.a, c.b,
-                                        dim_name(c.other_dim), b);
+      case LH_C_SAME_SHAPE: return relate(c, Program::Op::same_shape, tensor, other.tensor, Program::no_dim, 0, 0, 0);
+      case LH_C_SAME_SHAPE_EXCEPT: return relate(c, Program::Op::same_shape, tensor, other.tensor, c.dim, 0, 0, 0);
+      case LH_C_SAME_DTYPE: return relate(c, Program::Op::same_dtype, tensor, other.tensor, 0, 0, 0, 0);
+      default: return relate(c, Program::Op::ratio, tensor, other.tensor, c.dim, c.other_dim, c.a, c.b);
     }
   }
 
   // The weight's side is a number from here on: shape[dim] * b == weight * a.
   void relate_to_weight(const lh_constraint& c, int tensor, std::int32_t dim, const ParamView& weight,
-                        std::int32_t weight_dim, std::int64_t a, std::int64_t b, const std::string& text) {
+                        std::int32_t weight_dim, std::int64_t a, std::int64_t b) {
     if (c.kind == LH_C_SAME_DTYPE) {
       lh_constraint only{};
       only.n_dtypes = 1;
       only.dtypes = &weight.tensor->dtype;
       narrow_dtypes(tensor, only);
-      failure_of(tensor, Program::fails_dtype) = text;
+      declare(tensor, Program::fails_dtype, c);
     } else if (c.kind == LH_C_DIM_RATIO) {
       const std::int32_t at = position(weight_dim, static_cast<std::int32_t>(weight.shape.size()));
       if (at < 0 || weight.shape[static_cast<std::size_t>(at)] * a % b != 0) {
-        refuse(text);
+        refuse(describe_constraint(kernel_, c));
         return;
       }
       const std::int64_t want = weight.shape[static_cast<std::size_t>(at)] * a / b;
-      relate(Program::Op::range, tensor, 0, dim, 0, want, want, fmt::format("{} (which gives {})", text, want));
+      relate(c, Program::Op::range, tensor, 0, dim, 0, want, want, want);
     } else {
       const auto rank = static_cast<std::int64_t>(weight.shape.size());
       lh_constraint exact{};
@@ -209,7 +176,7 @@ class ConstraintCompiler {
       for (std::int32_t d = 0; d < rank; ++d) {
         if (c.kind == LH_C_SAME_SHAPE || d != position(c.dim, static_cast<std::int32_t>(rank))) {
           const std::int64_t want = weight.shape[static_cast<std::size_t>(d)];
-          relate(Program::Op::range, tensor, 0, d, 0, want, want, text);
+          relate(c, Program::Op::range, tensor, 0, d, 0, want, want);
         }
       }
     }
@@ -252,8 +219,7 @@ class ConstraintCompiler {
     if (other.param != absent) {
       relate_weights(c, weight, params_[static_cast<std::size_t>(other.param)]);
     } else if (other.tensor != absent) {  // the same relation, seen from the tensor: other : arg = b : a
-      relate_to_weight(c, other.tensor, c.kind == LH_C_DIM_RATIO ? c.other_dim : c.dim, weight, c.dim, c.b, c.a,
-                       pair_text(c));
+      relate_to_weight(c, other.tensor, c.kind == LH_C_DIM_RATIO ? c.other_dim : c.dim, weight, c.dim, c.b, c.a);
     }
   }
 
@@ -279,7 +245,7 @@ class ConstraintCompiler {
       holds = shape_a == shape_b;
     }
     if (!holds) {
-      refuse(pair_text(c));
+      refuse(describe_constraint(kernel_, c));
     }
   }
 
@@ -335,7 +301,7 @@ class ConstraintCompiler {
       }
     }
     if (allowed.empty()) {
-      refuse(fmt::format("no dtype is left for `{}`", program_.failures_[t.first_failure]));
+      refuse(fmt::format("no dtype is left for `{}`", name_of(program_.failures_[t.first_failure].argument)));
       return;
     }
     std::copy(allowed.begin(), allowed.end(), t.dtypes);
@@ -348,9 +314,9 @@ class ConstraintCompiler {
     t.max_rank = std::min(t.max_rank, static_cast<std::int32_t>(std::clamp<std::int64_t>(c.b, 0, LH_MAX_RANK)));
   }
 
-  void relate(Program::Op op, int tensor, int other, std::int32_t dim, std::int32_t other_dim, std::int64_t a,
-              std::int64_t b, std::string text) {
-    const std::uint32_t failure = program_.add_failure(std::move(text));
+  void relate(const lh_constraint& c, Program::Op op, int tensor, int other, std::int32_t dim, std::int32_t other_dim,
+              std::int64_t a, std::int64_t b, std::int64_t wanted = -1) {
+    const std::uint32_t failure = program_.add_failure({c.arg, 0, &c, wanted});
     program_.relations_.push_back(
         {op, static_cast<std::uint8_t>(tensor), static_cast<std::uint8_t>(other), dim, other_dim, a, b, failure});
   }

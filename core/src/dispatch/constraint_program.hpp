@@ -31,15 +31,16 @@ struct ParamView {
 class ConstraintProgram {
  public:
   // Compiles what calls must check and checks at once what concerns weights alone. Refused: a weight that a constraint
-  // rejects, or whose format or dtype the kernel does not have. n_host_in: how many inputs the host passes.
+  // rejects, or whose format or dtype the kernel does not have. n_host_in: how many inputs the host passes. The kernel
+  // must outlive the program.
   static Result<ConstraintProgram> compile(const plugin::Kernel& kernel, std::span<const ParamView> params,
                                            std::uint32_t n_host_in);
 
   // 0, or 1 + the number of what does not hold. in: inputs and params, out: outputs and states, in the declared order.
   std::uint32_t check(const DLTensor* const* in, DLTensor* const* out) const noexcept;
 
-  // "`x` is not dense", for a number that check returned less one.
-  const std::string& describe(std::uint32_t failure) const { return failures_.at(failure); }
+  // "`x` is not dense", for a number that check returned less one. Made when it is asked for.
+  std::string describe(std::uint32_t failure) const;
 
  private:
   friend class ConstraintCompiler;
@@ -78,8 +79,15 @@ class ConstraintProgram {
   std::uint32_t check_tensor(const Tensor& t, const DLTensor& x, DLDevice device, Span& span) const noexcept;
   bool holds(const Relation& r, const DLTensor* const* all) const noexcept;
   std::uint32_t check_aliasing(const DLTensor* const* all, const Span* spans) const noexcept;
-  std::uint32_t add_failure(std::string text) {
-    failures_.push_back(std::move(text));
+  // What can't hold, for describe(): of one tensor and no declared constraint, or of a constraint.
+  struct Failure {
+    std::uint32_t argument = 0;
+    std::uint32_t rule = 0;                   // of one tensor: fails_dtype, ...
+    const lh_constraint* declared = nullptr;  // the kernel's
+    std::int64_t wanted = -1;                 // where a weight's size has become a number
+  };
+  std::uint32_t add_failure(Failure failure) {
+    failures_.push_back(failure);
     return static_cast<std::uint32_t>(failures_.size()) - 1;
   }
 
@@ -87,7 +95,8 @@ class ConstraintProgram {
   std::vector<Relation> relations_;
   std::vector<std::uint32_t> may_alias_;  // per tensor: a bit for each other that it may be the same memory as
   std::vector<Span> weights_;             // memory that nothing written may overlap
-  std::vector<std::string> failures_;
+  std::vector<Failure> failures_;
+  const plugin::Kernel* kernel_ = nullptr;  // outlives the program: both belong to a binding
 };
 
 }  // namespace layerhub::dispatch

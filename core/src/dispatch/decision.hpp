@@ -2,9 +2,8 @@
 // One decision: which kernel serves a layer on a device in a mode, and every step that led there. Kept for explain().
 #pragma once
 
-#include "base/reason.hpp"
 #include "dispatch/binding.hpp"
-#include "dispatch/mapping_value.hpp"
+#include "dispatch/selection.hpp"
 
 #include <layerhub/kernelize.hpp>
 
@@ -15,25 +14,19 @@
 
 namespace layerhub::dispatch {
 
-struct Step {
-  std::string rule;  // "mapping", "device", "capability", "mode", "repository", "library", "signature", "load", "bind"
-  bool passed = false;
-  std::string text;  // what held, or the reason why it did not
-  std::vector<Fact> facts{};
-};
-
 struct Decision {
   Device device;
   DLDevice tensors{};  // as calls name it: the device itself, or a kind of memory that computes there
   Mode mode = Mode::inference;
-  std::optional<Fallback> fallback{};  // as kernelize was asked; nothing: the entry's default
+  std::optional<Fallback> fallback{};  // as it was asked for; nothing: the entry's default
   std::uint64_t mapping = 0;           // the id of the mapping that it was made under
-  std::vector<Step> steps;
+  std::shared_ptr<const Selection> selection;
+  std::vector<Step> own_steps;             // that followed the selection's, up to the binding
   std::shared_ptr<const Binding> binding;  // nullptr: the layer's own forward
-  std::string served_by() const;           // "layerhub/norm@v1: vector" or "own forward"
 
-  void passed(std::string rule, std::string text) { steps.push_back({std::move(rule), true, std::move(text)}); }
-  void refused(const Reason& reason) { steps.push_back({reason.rule, false, reason.text, reason.facts}); }
+  std::string served_by() const;     // "layerhub/norm@v1: vector" or "own forward"
+  std::vector<Step> steps() const;   // all, the last one says that it was bound or why not
+  const Step* last_refusal() const;  // nullptr: none
 };
 
 struct Request {
@@ -44,6 +37,7 @@ struct Request {
   std::shared_ptr<const MappingValue> mapping;
   // Bindings of this layer that may serve again, where the decision comes to the same kernel.
   std::vector<std::shared_ptr<const Binding>> reusable{};
+  SelectionCache* selections = nullptr;  // of a pass over many layers
 };
 
 // The decision chain, from "is there an entry" to a binding. Fills in `decision` as far as it comes. Throws Error where

@@ -10,13 +10,11 @@
 namespace layerhub::dispatch {
 namespace {
 
-// What an address of any dtype may be held against: no element of a plain dtype is wider.
-constexpr std::uint64_t widest_element = 16;
-
-std::uint64_t bytes_of(std::uint32_t bits_of_dtype) {
+// Of an element; 0: not a whole number of bytes.
+std::uint32_t bytes_of(std::uint32_t bits_of_dtype) {
   DLDataType dtype;
   std::memcpy(&dtype, &bits_of_dtype, sizeof dtype);
-  return static_cast<std::uint64_t>(element_bytes(dtype));
+  return dtype.bits % 8u != 0 ? 0 : static_cast<std::uint32_t>(element_bytes(dtype));
 }
 
 }  // namespace
@@ -28,12 +26,14 @@ DenseCheck::DenseCheck(const ConstraintProgram& program) : weights_(program.weig
     return;
   }
   for (std::size_t i = 0; i <= inputs; ++i) {
-    if (tensors[i].optional || tensors[i].n_dtypes > 2 || (tensors[i].written && i != inputs)) {
+    if (tensors[i].optional || tensors[i].n_dtypes > Rule{}.dtypes.size() || (tensors[i].written && i != inputs)) {
       return;
     }
   }
   for (std::size_t i = 0; i <= inputs; ++i) {
-    add_rule(program, i);
+    if (!add_rule(program, i)) {
+      return;
+    }
   }
   for (std::size_t i = 0; i < inputs; ++i) {  // dense, and both like the first: the same address is the same memory
     const bool comparable = (i == 0 || rules_[i].like_first) && rules_[inputs].like_first;
@@ -49,22 +49,28 @@ DenseCheck::DenseCheck(const ConstraintProgram& program) : weights_(program.weig
       relations_.push_back(relation);
     }
   }
+  has_rest_ = !relations_.empty() || !weights_.empty();
   n_inputs_ = inputs;
 }
 
-void DenseCheck::add_rule(const ConstraintProgram& program, std::size_t i) {
+bool DenseCheck::rest_holds(const ConstraintProgram& program, const DLTensor* const* in, const DLTensor* y,
+                            Span written) const noexcept {
+  for (const Span& weight : weights_) {
+    if (written.begin < weight.end && weight.begin < written.end) {
+      return false;
+    }
+  }
+  std::array<const DLTensor*, max_inputs + 1> all;
+  std::copy_n(in, n_inputs_, all.begin());
+  all[n_inputs_] = y;
+  return std::all_of(relations_.begin(), relations_.end(),
+                     [&](const Relation& relation) { return program.holds(relation, all.data()); });
+}
+
+// false: a tensor that the quick check knows no rule for, such as one of any dtype.
+bool DenseCheck::add_rule(const ConstraintProgram& program, std::size_t i) {
   const ConstraintProgram::Tensor& t = program.tensors_[i];
   Rule& rule = rules_[i];
-  rule.n_dtypes = t.n_dtypes;
-  std::uint64_t widest = t.n_dtypes == 0 ? widest_element : 1;
-  for (std::size_t n = 0; n < rule.dtypes.size() && t.n_dtypes != 0; ++n) {
-    rule.dtypes[n] = t.dtypes[std::min<std::size_t>(n, t.n_dtypes - 1u)];
-    widest = std::max(widest, bytes_of(rule.dtypes[n]));
-  }
-  rule.alignment = t.alignment_mask | (std::bit_ceil(widest) - 1);
-  rule.min_rank = t.min_rank;
-  rule.more_ranks = static_cast<std::uint32_t>(std::max(t.max_rank - t.min_rank, 0));
-
   bool same_shape = false, same_dtype = false;
   for (const Relation& r : program.relations_) {
     if ((r.tensor == i && r.other == 0) || (r.tensor == 0 && r.other == i)) {
@@ -75,9 +81,18 @@ void DenseCheck::add_rule(const ConstraintProgram& program, std::size_t i) {
   const ConstraintProgram::Tensor& first = program.tensors_[0];
   const bool takes_what_first_takes = t.n_dtypes == 0 && t.min_rank <= first.min_rank && t.max_rank >= first.max_rank;
   rule.like_first = i != 0 && same_shape && same_dtype && takes_what_first_takes;
-  if (rule.like_first) {
-    rule.alignment = rules_[0].alignment | t.alignment_mask;
+  // Of the dtype of the first: what is listed for that, with the relation that ties the two.
+  const ConstraintProgram::Tensor& listed = t.n_dtypes == 0 && same_dtype ? first : t;
+  std::uint32_t widest = 1;
+  for (std::size_t n = 0; n < rule.dtypes.size(); ++n) {
+    rule.dtypes[n] = listed.dtypes[std::min<std::size_t>(n, std::max(listed.n_dtypes, std::uint8_t{1}) - 1u)];
+    rule.bytes[n] = bytes_of(rule.dtypes[n]);
+    widest = std::max(widest, rule.bytes[n]);
   }
+  rule.alignment = t.alignment_mask | (std::bit_ceil(widest) - 1);
+  rule.min_rank = t.min_rank;
+  rule.more_ranks = static_cast<std::uint32_t>(std::max(t.max_rank - t.min_rank, 0));
+  return listed.n_dtypes != 0 && std::find(rule.bytes.begin(), rule.bytes.end(), 0u) == rule.bytes.end();
 }
 
 }  // namespace layerhub::dispatch

@@ -36,11 +36,11 @@ class DenseCheck {
 
   // Of one tensor; the output is the last.
   struct Rule {
-    std::uint32_t n_dtypes = 0;  // 0: any
-    std::array<std::uint32_t, 2> dtypes{};
+    std::array<std::uint32_t, 3> dtypes{};  // the last may stand there again
+    std::array<std::uint32_t, 3> bytes{};   // of one element of each
     std::int32_t min_rank = 1;
     std::uint32_t more_ranks = 0;    // max_rank - min_rank
-    std::uint64_t alignment = 0;     // the mask of bits that an address must not have; for the widest of its dtypes
+    std::uint64_t alignment = 0;     // the mask of bits that an address must not have; for the wider of its dtypes
     bool like_first = false;         // of the first input's dtype and shape, so that nothing else is left to check
     bool may_be_the_output = false;  // the same address is allowed
   };
@@ -48,19 +48,30 @@ class DenseCheck {
   static bool takes(const Rule& rule, const DLTensor& x, Span& span) noexcept;
   static bool equals_first(const Rule& rule, const DLTensor& x, const DLTensor& first, Span first_span,
                            Span& span) noexcept;
-  void add_rule(const ConstraintProgram& program, std::size_t i);
+  bool add_rule(const ConstraintProgram& program, std::size_t i);
+  bool rest_holds(const ConstraintProgram& program, const DLTensor* const* in, const DLTensor* y,
+                  Span written) const noexcept;
 
-  std::size_t n_inputs_ = 0;
   std::array<Rule, max_inputs + 1> rules_{};
+  bool has_rest_ = false;  // relations or weights
+  std::size_t n_inputs_ = 0;
   std::vector<Relation> relations_;  // what is not said by like_first
   std::vector<Span> weights_;
 };
 
-inline bool DenseCheck::takes(const Rule& rule, const DLTensor& x, Span& span) noexcept {
+// One comparison after the other, each with its way out: what is gathered in flags first costs registers, and those
+// cost pushes.
+[[gnu::always_inline]] inline bool DenseCheck::takes(const Rule& rule, const DLTensor& x, Span& span) noexcept {
   std::uint32_t dtype;
   std::memcpy(&dtype, &x.dtype, sizeof dtype);
-  const bool dtype_fits = rule.n_dtypes == 0 || dtype == rule.dtypes[0] || dtype == rule.dtypes[1];
-  if (!dtype_fits || static_cast<std::uint32_t>(x.ndim - rule.min_rank) > rule.more_ranks) {
+  std::uint64_t element = rule.bytes[0];
+  if (dtype != rule.dtypes[0]) {
+    if (dtype != rule.dtypes[1] && dtype != rule.dtypes[2]) {
+      return false;
+    }
+    element = dtype == rule.dtypes[1] ? rule.bytes[1] : rule.bytes[2];
+  }
+  if (static_cast<std::uint32_t>(x.ndim - rule.min_rank) > rule.more_ranks) {
     return false;
   }
   std::int64_t elements = 1;
@@ -69,14 +80,16 @@ inline bool DenseCheck::takes(const Rule& rule, const DLTensor& x, Span& span) n
       return false;
     }
   }
+  if (elements <= 0 || x.data == nullptr) {
+    return false;
+  }
   span.begin = reinterpret_cast<std::uintptr_t>(x.data) + x.byte_offset;
-  span.end = span.begin + static_cast<std::uintptr_t>(elements) * (x.dtype.bits * x.dtype.lanes / 8u);
-  return elements > 0 && x.data != nullptr && (span.begin & rule.alignment) == 0 && x.dtype.bits != 0 &&
-         x.dtype.bits % 8u == 0;
+  span.end = span.begin + static_cast<std::uintptr_t>(elements) * element;
+  return (span.begin & rule.alignment) == 0;
 }
 
-inline bool DenseCheck::equals_first(const Rule& rule, const DLTensor& x, const DLTensor& first, Span first_span,
-                                     Span& span) noexcept {
+[[gnu::always_inline]] inline bool DenseCheck::equals_first(const Rule& rule, const DLTensor& x, const DLTensor& first,
+                                                            Span first_span, Span& span) noexcept {
   std::uint64_t rank_and_dtype, rank_and_dtype_of_first;  // neighbours in DLTensor
   static_assert(offsetof(DLTensor, dtype) == offsetof(DLTensor, ndim) + sizeof x.ndim);
   std::memcpy(&rank_and_dtype, &x.ndim, sizeof rank_and_dtype);
@@ -91,49 +104,42 @@ inline bool DenseCheck::equals_first(const Rule& rule, const DLTensor& x, const 
       }
     }
   }
+  if (x.data == nullptr) {
+    return false;
+  }
   span.begin = reinterpret_cast<std::uintptr_t>(x.data) + x.byte_offset;
   span.end = span.begin + (first_span.end - first_span.begin);
-  return x.data != nullptr && (span.begin & rule.alignment) == 0;
+  return (span.begin & rule.alignment) == 0;
 }
 
 template <std::size_t n>
 [[gnu::always_inline]] inline bool DenseCheck::holds(const ConstraintProgram& program, const DLTensor* const* in,
                                                      const DLTensor* y) const noexcept {
-  std::array<const DLTensor*, n + 1> all;
   std::array<Span, n + 1> spans;
   const DLTensor& first = *in[0];
 #pragma GCC unroll 4
   for (std::size_t i = 0; i <= n; ++i) {
     const DLTensor& x = i < n ? *in[i] : *y;
-    all[i] = &x;
     if (i != 0 && detail::device_key(x.device) != detail::device_key(first.device)) {
       return false;
     }
-    const bool fits = i != 0 && rules_[i].like_first ? equals_first(rules_[i], x, first, spans[0], spans[i])
-                                                     : takes(rules_[i], x, spans[i]);
-    if (!fits) {
+    if (i != 0 && rules_[i].like_first) {
+      if (!equals_first(rules_[i], x, first, spans[0], spans[i])) {
+        return false;
+      }
+    } else if (!takes(rules_[i], x, spans[i])) {
       return false;
     }
   }
   const Span written = spans[n];
 #pragma GCC unroll 4
   for (std::size_t i = 0; i < n; ++i) {
-    const bool same = rules_[i].may_be_the_output && spans[i].begin == written.begin;
-    if (written.begin < spans[i].end && spans[i].begin < written.end && !same) {
+    if (written.begin < spans[i].end && spans[i].begin < written.end &&
+        !(rules_[i].may_be_the_output && spans[i].begin == written.begin)) {
       return false;
     }
   }
-  for (const Span& weight : weights_) {
-    if (written.begin < weight.end && weight.begin < written.end) {
-      return false;
-    }
-  }
-  for (const Relation& relation : relations_) {
-    if (!program.holds(relation, all.data())) {
-      return false;
-    }
-  }
-  return true;
+  return !has_rest_ || rest_holds(program, in, y, written);
 }
 
 }  // namespace layerhub::dispatch

@@ -3,8 +3,9 @@
 
 #include "base/log.hpp"
 #include "base/reason.hpp"
+#include "dispatch/call_frame.hpp"
 
-#include <layerhub/detail/call.hpp>
+#include <layerhub/detail/slot.hpp>
 
 #include <linux/membarrier.h>
 #include <pthread.h>
@@ -20,8 +21,11 @@
 namespace layerhub {
 
 namespace detail {
-__thread ThreadRecord* this_thread __attribute__((tls_model("initial-exec"))) = nullptr;
+namespace {
+ThreadRecord unattached{.sequence = 1, .scope = 0, .frame = {}};  // odd: nobody enters it
 }
+__thread ThreadRecord* this_thread __attribute__((tls_model("initial-exec"))) = &unattached;
+}  // namespace detail
 
 namespace dispatch {
 namespace {
@@ -58,14 +62,14 @@ int membarrier(int command) { return static_cast<int>(syscall(SYS_membarrier, co
 
 // After a fork the child has one thread, and its pool's workers are gone.
 void refuse_in_child() {
-  detail::this_thread = nullptr;
+  detail::this_thread = &detail::unattached;
   forked_child = true;
 }
 
 void free_record(void* record) {
   auto* thread = static_cast<ThreadRecord*>(record);
   std::lock_guard lock(epoch().mutex);
-  detail::release_frame(thread->frame);
+  release_frame(thread->frame);
   thread->scope = 0;
   epoch().free.push_back(thread);
 }
@@ -141,6 +145,8 @@ void retire(std::function<void()> destroy) {
   }
 }
 
+bool is_attached() noexcept { return detail::this_thread != &detail::unattached; }
+
 std::size_t collect() {
   std::vector<Retired> freed;
   std::size_t left;
@@ -159,7 +165,10 @@ std::size_t collect() {
 
 namespace detail {
 
-ThreadRecord& attach_thread() {
+ThreadRecord& attached_thread() {
+  if (this_thread != &unattached) {
+    return *this_thread;
+  }
   const pthread_key_t key = dispatch::start_once();
   if (dispatch::forked_child) {
     throw Error(
@@ -178,7 +187,7 @@ ThreadRecord& attach_thread() {
     record = state.free.back();
     state.free.pop_back();
   }
-  prepare_frame(record->frame);
+  dispatch::prepare_frame(record->frame);
   pthread_setspecific(key, record);
   this_thread = record;
   return *record;

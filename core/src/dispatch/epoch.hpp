@@ -25,4 +25,7 @@ void retire(std::function<void()> destroy);
 // Destroys what has become free. Returns how many objects still wait. [thread-safe]
 std::size_t collect();
 
+// Whether the calling thread has a record. [thread-safe]
+bool is_attached() noexcept;
+
 }  // namespace layerhub::dispatch

@@ -15,12 +15,6 @@ namespace layerhub {
 
 namespace dispatch {
 
-std::string Decision::served_by() const {
-  return binding == nullptr
-             ? "own forward"
-             : fmt::format("{}@{}: {}", binding->plugin->repo(), binding->plugin->revision(), binding->kernel_name());
-}
-
 namespace {
 
 std::string under(const Decision& decision, std::uint64_t current) {
@@ -44,7 +38,7 @@ std::string counts_of(const Binding& binding) {
 
 std::string text_of(const Decision& decision, const std::string& heading) {
   std::string text = fmt::format("{}\n", heading);
-  for (const Step& step : decision.steps) {
+  for (const Step& step : decision.steps()) {
     text += fmt::format("  {} {:<11} {}\n", step.passed ? "+" : "-", step.rule, step.text);
     for (const Fact& fact : step.facts) {
       text += fmt::format("      {}{}{}\n", fact.name, fact.name.empty() ? "" : ": ", fact.value);
@@ -55,7 +49,7 @@ std::string text_of(const Decision& decision, const std::string& heading) {
 
 Json json_of(const Decision& decision, std::uint64_t current) {
   Json steps = Json::array();
-  for (const Step& step : decision.steps) {
+  for (const Step& step : decision.steps()) {
     Json facts = Json::array();
     for (const Fact& fact : step.facts) {
       facts.push_back({{"name", fact.name}, {"value", fact.value}});
@@ -80,13 +74,19 @@ Json json_of(const Decision& decision, std::uint64_t current) {
 }  // namespace dispatch
 
 namespace detail {
+namespace {
+
+std::string host_type_name(const LayerType& type) {
+  return type.host_type == nullptr ? "a kernel function" : boost::core::demangle(type.host_type->name());
+}
+
+}  // namespace
 
 std::string explain_layer(const LayerRef& layer) {
   LayerState& state = dispatch::state_of(layer);
   const std::uint64_t current = dispatch::current_mapping_value()->id;
   std::lock_guard lock(state.mutex);
-  std::string text =
-      fmt::format("layer `{}` of {}\n", layer.type->name, boost::core::demangle(layer.type->host_type.data()));
+  std::string text = fmt::format("layer `{}` of {}\n", layer.type->name, host_type_name(*layer.type));
   for (const dispatch::Decision& row : state.rows) {
     text += dispatch::text_of(row, fmt::format("on {}, {}, {}: {}", to_string(row.device), to_string(row.mode),
                                                dispatch::under(row, current), row.served_by()));

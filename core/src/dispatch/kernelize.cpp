@@ -19,14 +19,16 @@ namespace {
 
 // The decision of one layer; what it refused is kept for explain() also when the policy makes it an Error.
 dispatch::Decision decide_layer(const LayerRef& layer, const KernelizeOptions& options,
-                                const std::shared_ptr<const dispatch::MappingValue>& mapping, bool reuse) {
+                                const std::shared_ptr<const dispatch::MappingValue>& mapping, bool reuse,
+                                dispatch::SelectionCache& selections) {
   LayerState& state = dispatch::state_of(layer);
   std::lock_guard lock(state.mutex);
   dispatch::Decision decision;
   try {
-    dispatch::decide({layer, options.device, options.mode, options.fallback, mapping,
-                      reuse ? dispatch::bindings_of(state) : std::vector<std::shared_ptr<const dispatch::Binding>>{}},
-                     decision);
+    dispatch::decide(
+        {layer, options.device, options.mode, options.fallback, mapping,
+         reuse ? dispatch::bindings_of(state) : std::vector<std::shared_ptr<const dispatch::Binding>>{}, &selections},
+        decision);
   } catch (...) {
     state.refused = std::move(decision);
     throw;
@@ -48,9 +50,8 @@ std::string line_of(const dispatch::Decision& decision) {
   if (decision.binding != nullptr) {
     return fmt::format("{} on {}", decision.served_by(), to_string(decision.device));
   }
-  const auto refusal =
-      std::find_if(decision.steps.rbegin(), decision.steps.rend(), [](const dispatch::Step& s) { return !s.passed; });
-  return refusal == decision.steps.rend() ? "own forward" : refusal->text;
+  const dispatch::Step* refusal = decision.last_refusal();
+  return refusal == nullptr ? "own forward" : refusal->text;
 }
 
 }  // namespace
@@ -61,10 +62,11 @@ KernelizeReport kernelize_layers(const std::vector<LayerRef>& layers, const Kern
                             fmt::format("kernelize: the mode {}: {}", to_string(options.mode), fault)));
   }
   const std::shared_ptr<const dispatch::MappingValue> mapping = dispatch::current_mapping_value();
+  dispatch::SelectionCache selections;
   std::vector<dispatch::Decision> decisions;
   decisions.reserve(layers.size());
   for (const LayerRef& layer : layers) {
-    decisions.push_back(decide_layer(layer, options, mapping, true));
+    decisions.push_back(decide_layer(layer, options, mapping, true, selections));
   }
   KernelizeReport report;
   for (std::size_t i = 0; i < layers.size(); ++i) {
@@ -86,6 +88,7 @@ void unkernelize_layers(const std::vector<LayerRef>& layers) {
 
 void rebind_layers(const std::vector<LayerRef>& layers) {
   const std::shared_ptr<const dispatch::MappingValue> mapping = dispatch::current_mapping_value();
+  dispatch::SelectionCache selections;
   for (const LayerRef& layer : layers) {
     std::vector<KernelizeOptions> kernelized;
     {
@@ -100,7 +103,7 @@ void rebind_layers(const std::vector<LayerRef>& layers) {
       dispatch::publish(layer, state);
     }
     for (const KernelizeOptions& options : kernelized) {
-      publish_row(layer, decide_layer(layer, options, mapping, false));
+      publish_row(layer, decide_layer(layer, options, mapping, false, selections));
     }
   }
 }

@@ -2,7 +2,7 @@
 #include "dispatch/layer_state.hpp"
 
 #include "dispatch/epoch.hpp"
-#include "plugin/host_services.hpp"
+#include "dispatch/run_call.hpp"
 
 #include <layerhub/detail/call.hpp>
 #include <layerhub/kernelize.hpp>
@@ -10,10 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <memory>
-#include <string_view>
 
 namespace layerhub {
 namespace dispatch {
@@ -27,14 +24,22 @@ struct OwnedTable : detail::DispatchTable {
   std::vector<std::shared_ptr<const Binding>> held;
 };
 
+std::uint64_t next_serial() {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
 OwnedTable* make_table(const detail::LayerState& state) {
   auto table = std::make_unique<OwnedTable>();
   for (const Decision& row : state.rows) {
-    table->storage.push_back({detail::device_key(row.tensors), row.mapping, row.binding.get()});
+    const detail::BoundCall* binding = row.binding != nullptr ? row.binding.get() : &own_forward_call;
+    table->storage.push_back({detail::device_key(row.tensors), row.mapping, binding});
     table->held.push_back(row.binding);
   }
-  table->rows = table->storage.data();
-  table->n_rows = static_cast<std::uint32_t>(table->storage.size());
+  table->first = table->storage.front();
+  table->more = table->storage.data() + 1;
+  table->n_more = static_cast<std::uint32_t>(table->storage.size()) - 1;
+  table->serial = next_serial();
   return table.release();
 }
 
@@ -95,29 +100,28 @@ std::vector<std::shared_ptr<const Binding>> bindings_of(const detail::LayerState
   return bindings;
 }
 
-}  // namespace dispatch
-
-namespace detail {
-
-const DispatchTable empty_table{};
-
-void LayerSlot::destroy(LayerState* state, const DispatchTable* table) noexcept {
-  delete dispatch::owned(table);  // no call is in flight, by the contract of destroying a layer
-  delete state;
+const detail::DispatchRow* find_row(const detail::DispatchTable& table, DLDevice device, std::uint64_t mapping) {
+  const std::uint64_t key = detail::device_key(device);
+  const auto serves = [&](const detail::DispatchRow& row) {
+    return row.device == key && (row.mapping == mapping || row.mapping == detail::any_mapping);
+  };
+  if (serves(table.first)) {
+    return &table.first;
+  }
+  const auto found = std::find_if(table.more, table.more + table.n_more, serves);
+  return found == table.more + table.n_more ? nullptr : found;
 }
 
-void bind_for_call(const LayerRef& layer, DLDevice device) {
-  const std::shared_ptr<const dispatch::MappingValue> mapping = dispatch::current_mapping_value();
+void bind_for_call(const detail::LayerRef& layer, DLDevice device, const std::shared_ptr<const MappingValue>& mapping) {
   const Device folded = Device::of(device);
-  LayerState& state = dispatch::state_of(layer);
+  detail::LayerState& state = state_of(layer);
   std::lock_guard lock(state.mutex);
-  const DispatchTable& table = layer.slot->table();
-  if (find_row(table, device_key(device), mapping->id) != nullptr) {
+  if (find_row(layer.slot->table(), device, mapping->id) != nullptr) {
     return;  // another thread was faster
   }
-  dispatch::Decision decision;
-  const auto kernelized = std::find_if(state.rows.begin(), state.rows.end(), [&](const dispatch::Decision& row) {
-    return row.mapping == any_mapping && row.device == folded;
+  Decision decision;
+  const auto kernelized = std::find_if(state.rows.begin(), state.rows.end(), [&](const Decision& row) {
+    return row.mapping == detail::any_mapping && row.device == folded;
   });
   if (layer.type->is_function && kernelized == state.rows.end()) {
     throw Error(make_reason(
@@ -130,80 +134,27 @@ void bind_for_call(const LayerRef& layer, DLDevice device) {
     decision = *kernelized;  // pinned memory, say: what serves its device serves it too
   } else {
     try {
-      dispatch::decide({layer, folded, Mode::inference, {}, mapping, dispatch::bindings_of(state)}, decision);
+      decide({layer, folded, mapping->options.mode, mapping->options.fallback, mapping, bindings_of(state)}, decision);
     } catch (...) {
       state.refused = std::move(decision);
       throw;
     }
   }
   decision.tensors = device;
-  dispatch::put_row(state, std::move(decision));
-  dispatch::publish(layer, state);
+  put_row(state, std::move(decision));
+  publish(layer, state);
 }
 
-void note_refused(const BoundCall& call, std::uint32_t constraint) noexcept {
-  const auto& binding = static_cast<const dispatch::Binding&>(call);
-  binding.refused.fetch_add(1, std::memory_order_relaxed);
-  binding.last_refused.store(constraint + 1, std::memory_order_relaxed);
-}
+}  // namespace dispatch
 
-void note_declined(const BoundCall& call) noexcept {
-  static_cast<const dispatch::Binding&>(call).declined.fetch_add(1, std::memory_order_relaxed);
-}
+namespace detail {
 
-void throw_kernel_failure(const LayerRef& layer, const BoundCall& call, std::int32_t status, const CallFrame& frame) {
-  const auto& binding = static_cast<const dispatch::Binding&>(call);
-  constexpr std::string_view names[] = {"ok",          "declined", "invalid",    "out of memory",
-                                        "unsupported", "internal", "device lost"};
-  const std::string_view name =
-      status >= 0 && static_cast<std::size_t>(status) < std::size(names) ? names[status] : "unknown";
-  const std::string said =
-      printable({frame.text, std::min<std::size_t>(frame.error.length, sizeof frame.text)}, sizeof frame.text);
-  throw Error(make_reason(ErrorCode::kernel_failed, "forward",
-                          fmt::format("layer `{}`: kernel `{}` of {}@{} failed ({}){}{}; its outputs are undefined",
-                                      layer.type->name, binding.kernel_name(), binding.plugin->repo(),
-                                      binding.plugin->revision(), name, said.empty() ? "" : ": ", said),
-                          {{"status", std::to_string(status)}, {"library", binding.plugin->path().string()}}));
-}
+// A row that no tensor's device matches.
+const DispatchTable empty_table{{~std::uint64_t{0}, any_mapping, &dispatch::own_forward_call}};
 
-void throw_rank(const LayerType& type, std::int32_t rank) {
-  throw Error(make_reason(
-      ErrorCode::invalid_argument, "call",
-      fmt::format("layer `{}`: a tensor has {} dimensions; at most {} are possible", type.name, rank, LH_MAX_RANK)));
-}
-
-void check_members_unchanged(const LayerRef& layer, const BoundCall& call) {
-  const auto& binding = static_cast<const dispatch::Binding&>(call);
-  const std::vector<Member> now = layer.members(layer.layer);
-  const bool owned = (binding.kernel->functions.traits & LH_TRAIT_OWNS_PARAMS) != 0;  // the host's may be gone
-  const auto same = [&](const Member& a, const Member& b) {
-    return a.name == b.name && a.is_param == b.is_param &&
-           (a.is_param ? owned || (a.tensor.data == b.tensor.data && a.shape == b.shape) : a.value == b.value);
-  };
-  if (!std::equal(now.begin(), now.end(), binding.members.begin(), binding.members.end(), same)) {
-    throw Error(
-        make_reason(ErrorCode::invalid_argument, "members",
-                    fmt::format("layer `{}`: a weight's memory or shape or an attribute changed since it was bound; "
-                                "call layerhub::rebind(layer) after such a change",
-                                layer.type->name)));
-  }
-}
-
-void prepare_frame(CallFrame& frame) noexcept {
-  std::memset(static_cast<void*>(&frame), 0, sizeof frame);
-  frame.call.struct_size = sizeof frame.call;
-  frame.call.mode = LH_MODE_INFERENCE;
-  frame.call.host = &plugin::host_services();
-  frame.call.in = frame.in;
-  frame.call.out = frame.out;
-  frame.call.scalars = frame.scalars;
-  frame.error = {sizeof frame.error, 0, frame.text, sizeof frame.text, 0};
-}
-
-void release_frame(CallFrame& frame) noexcept {
-  std::free(frame.call.workspace);
-  frame.call.workspace = nullptr;
-  frame.call.workspace_size = 0;
+void LayerSlot::destroy(LayerState* state, const DispatchTable* table) noexcept {
+  delete dispatch::owned(table);  // no call is in flight, by the contract of destroying a layer
+  delete state;
 }
 
 }  // namespace detail

@@ -37,6 +37,13 @@ void put_row(detail::LayerState& state, Decision decision);
 // Publishes the rows as they are now and retires what was published before. With the state's mutex held.
 void publish(const detail::LayerRef& layer, detail::LayerState& state);
 
+// The row for the device under the mapping, or nullptr. The caller has entered its thread's record.
+const detail::DispatchRow* find_row(const detail::DispatchTable& table, DLDevice device, std::uint64_t mapping);
+
+// Decides for the device in a context and publishes the row, unless another thread was faster. Throws Error as the
+// policy says.
+void bind_for_call(const detail::LayerRef& layer, DLDevice device, const std::shared_ptr<const MappingValue>& context);
+
 // Bindings of the layer that a new decision may come to again.
 std::vector<std::shared_ptr<const Binding>> bindings_of(const detail::LayerState& state);
 

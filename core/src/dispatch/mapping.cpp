@@ -55,7 +55,10 @@ void check_mode(const std::string& layer, Mode mode) {
   if (mode == Mode::fallback) {
     return;
   }
-  if (const std::string fault = request_fault(mode); !fault.empty()) {
+  const std::string fault = has(mode, Mode::deterministic)
+                                ? "deterministic is asked of a kernel; leave it to kernelize or use_call_options"
+                                : request_fault(mode);
+  if (!fault.empty()) {
     invalid(fmt::format("mapping of `{}`: a repository is registered for the mode {}: {}", printable(layer),
                         to_string(mode), fault));
   }
@@ -115,17 +118,17 @@ const IntervalEntry* narrowest(const std::vector<IntervalEntry>& intervals, std:
 
 std::vector<Mode> search_order(Mode request) {
   const Mode inference_capture = Mode::inference | Mode::capture, training_capture = Mode::training | Mode::capture;
-  switch (bits(request)) {
+  switch (bits(request) & ~bits(Mode::deterministic)) {
     case bits(Mode::inference):
       return {Mode::inference, inference_capture, Mode::training, training_capture, Mode::fallback};
     case bits(Mode::training): return {Mode::training, training_capture, Mode::fallback};
-    case bits(Mode::inference) | bits(Mode::capture): return {inference_capture, training_capture, Mode::fallback};
+    case bits(inference_capture): return {inference_capture, training_capture, Mode::fallback};
     default: return {training_capture, Mode::fallback};
   }
 }
 
 std::string request_fault(Mode mode) {
-  if (bits(mode) == 0 || bits(mode) > 15) {
+  if ((bits(mode) & ~bits(Mode::deterministic)) == 0 || bits(mode) > 31) {
     return "it is empty; use inference or training";
   }
   if (has(mode, Mode::fallback)) {
@@ -134,15 +137,18 @@ std::string request_fault(Mode mode) {
   if (has(mode, Mode::inference) && has(mode, Mode::training)) {
     return "inference and training exclude each other; use one of them";
   }
-  return mode == Mode::capture ? "capture says how and not what; add inference or training" : "";
+  return !has(mode, Mode::inference) && !has(mode, Mode::training)
+             ? "capture says how and not what; add inference or training"
+             : "";
 }
 
 }  // namespace dispatch
 
 std::string to_string(Mode mode) {
-  constexpr std::array<std::pair<Mode, std::string_view>, 4> names{{{Mode::inference, "inference"},
+  constexpr std::array<std::pair<Mode, std::string_view>, 5> names{{{Mode::inference, "inference"},
                                                                     {Mode::training, "training"},
                                                                     {Mode::capture, "capture"},
+                                                                    {Mode::deterministic, "deterministic"},
                                                                     {Mode::fallback, "fallback"}}};
   std::string text;
   for (const auto& [flag, name] : names) {
@@ -151,6 +157,11 @@ std::string to_string(Mode mode) {
     }
   }
   return text.empty() ? "none" : text;
+}
+
+std::string_view to_string(Fallback policy) {
+  constexpr std::string_view names[] = {"never", "when_missing", "when_unsupported", "always"};
+  return names[static_cast<std::size_t>(policy) - 1];
 }
 
 Mapping::Mapping() : value_(dispatch::value_of(std::vector<LayerEntry>{})) {}

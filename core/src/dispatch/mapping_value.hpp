@@ -6,6 +6,7 @@
 #include "base/result.hpp"
 
 #include <layerhub/mapping.hpp>
+#include <layerhub/scope.hpp>
 
 #include <cstdint>
 #include <map>
@@ -29,8 +30,10 @@ struct IntervalEntry {
 
 using DeviceEntries = std::map<std::string, std::vector<IntervalEntry>, std::less<>>;
 
+// With its options it is also the context of a call: what a thread is in is one such value.
 struct MappingValue {
   std::uint64_t id = 0;  // unique in the process; 0 is never used
+  CallOptions options{};
   std::map<std::string, DeviceEntries, std::less<>> layers;
   std::vector<std::string> notes;  // for explain: where automatic_mapping looked and which plugins it left out
 
@@ -53,10 +56,15 @@ std::vector<Mode> search_order(Mode request);
 // inference and training at once, capture alone, fallback: never a request. "" or what is wrong.
 std::string request_fault(Mode mode);
 
-// `base` (or nothing) and then `added`, as one value. The same two values give the same id again as long as it is
-// remembered, so that a scope that is entered for each request finds its layers bound. [thread-safe]
+// `base` (or nothing) and then `added`, as one value, with the options of `base`. The same two values give the same id
+// again as long as it is remembered, so that a scope that is entered for each request finds its layers bound.
+// [thread-safe]
 std::shared_ptr<const MappingValue> combine(const std::shared_ptr<const MappingValue>& base,
                                             const std::shared_ptr<const MappingValue>& added, bool inherit);
+
+// The same mapping with other options; remembered as above. [thread-safe]
+std::shared_ptr<const MappingValue> with_options(const std::shared_ptr<const MappingValue>& base,
+                                                 const CallOptions& options);
 
 // In force for the calling thread. Never nullptr. [thread-safe]
 std::shared_ptr<const MappingValue> current_mapping_value();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a host layer and a kernel speak of the same thing: what each passes, what each has to lend.
 #include "dispatch/binding.hpp"
+#include "dispatch/instance.hpp"
 
 #include "base/reason.hpp"
 
@@ -47,12 +48,6 @@ bool fits(const AttributeValue& value, std::uint32_t kind) {
     case LH_ATTR_STRING: return std::holds_alternative<std::string>(value);
     default: return false;
   }
-}
-
-const Member* find(const std::vector<Member>& members, const std::string& name, bool is_param) {
-  const auto found = std::find_if(members.begin(), members.end(),
-                                  [&](const Member& m) { return m.name == name && m.is_param == is_param; });
-  return found == members.end() ? nullptr : &*found;
 }
 
 class SignatureCheck {
@@ -114,7 +109,7 @@ class SignatureCheck {
       if (argument.kind != LH_ARG_PARAM) {
         continue;
       }
-      const Member* member = find(members_, argument.name, true);
+      const Member* member = find_member(members_, argument.name, true);
       if (member == nullptr && !argument.optional) {
         return fmt::format(
             "the kernel needs its weight `{0}`, which it does not lend; add param(\"{0}\", ...) to hub_members()",
@@ -130,7 +125,7 @@ class SignatureCheck {
 
   std::string attributes() {
     for (const hub::Attribute& attribute : kernel_.attributes) {
-      const Member* member = find(members_, attribute.name, false);
+      const Member* member = find_member(members_, attribute.name, false);
       if (member == nullptr && attribute.required) {
         return fmt::format(
             "the kernel needs its attribute `{0}`, which it does not lend; add attribute(\"{0}\", ...) to "

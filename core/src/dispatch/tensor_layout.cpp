@@ -74,4 +74,19 @@ bool writes_itself(const DLTensor& x) noexcept {
   return false;
 }
 
+bool may_overlap(const DLTensor& a, const DLTensor& b) noexcept {
+  const auto bytes = [](const DLTensor& x) -> std::int64_t {
+    std::int64_t last = 0;
+    for (std::int32_t d = 0; d < x.ndim; ++d) {
+      if (x.shape[d] == 0) {
+        return 0;
+      }
+      last += (x.shape[d] - 1) * x.strides[d];
+    }
+    return x.data == nullptr ? 0 : (last + 1) * element_bytes(x.dtype);
+  };
+  return first_byte(a) < first_byte(b) + static_cast<std::uintptr_t>(bytes(b)) &&
+         first_byte(b) < first_byte(a) + static_cast<std::uintptr_t>(bytes(a));
+}
+
 }  // namespace layerhub::dispatch

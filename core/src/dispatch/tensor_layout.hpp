@@ -45,4 +45,7 @@ bool in_other_columns(const DLTensor& a, const DLTensor& b) noexcept;
 // Whether writing through these strides could write one byte twice. Strides must not be negative.
 bool writes_itself(const DLTensor& x) noexcept;
 
+// Whether the spans of bytes of two tensors meet.
+bool may_overlap(const DLTensor& a, const DLTensor& b) noexcept;
+
 }  // namespace layerhub::dispatch

@@ -37,6 +37,7 @@ struct KernelInfo {
   std::vector<Attribute> attributes;
 
   bool can_capture() const { return (traits & LH_TRAIT_CAPTURE_SAFE) != 0; }
+  bool is_deterministic() const { return (traits & LH_TRAIT_DETERMINISTIC) != 0; }
   std::uint32_t count(std::uint32_t argument_kind) const {
     return static_cast<std::uint32_t>(
         std::count_if(arguments.begin(), arguments.end(), [&](const Argument& a) { return a.kind == argument_kind; }));

@@ -115,11 +115,13 @@ class Field {
 constexpr std::array<std::string_view, 7> argument_kinds{"input", "param", "output", "state", "saved", "int", "float"};
 constexpr std::array<std::string_view, 5> attribute_kinds{"int", "float", "bool", "string", "ints"};
 constexpr std::array<std::string_view, 2> kernel_kinds{"layer", "function"};
-constexpr std::array<std::pair<std::string_view, std::uint32_t>, 4> trait_names{
+constexpr std::array<std::pair<std::string_view, std::uint32_t>, 6> trait_names{
     {{"capture-safe", LH_TRAIT_CAPTURE_SAFE},
      {"deterministic", LH_TRAIT_DETERMINISTIC},
      {"no-host-sync", LH_TRAIT_NO_HOST_SYNC},
-     {"owns-params", LH_TRAIT_OWNS_PARAMS}}};
+     {"owns-params", LH_TRAIT_OWNS_PARAMS},
+     {"no-workspace", LH_TRAIT_NO_WORKSPACE},
+     {"checks-tensors", LH_TRAIT_CHECKS_TENSORS}}};
 
 std::uint64_t hexadecimal(const Field& field) {
   const std::string text = field.text();

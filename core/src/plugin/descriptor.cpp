@@ -147,6 +147,9 @@ class KernelImport {
   }
 
   std::string constraints() {
+    if ((from_.traits & LH_TRAIT_CHECKS_TENSORS) != 0 && from_.n_constraints != 0) {
+      return "it declares constraints and that it checks tensors itself; one of the two can't be meant";
+    }
     for (const lh_constraint* c = from_.constraints; c != from_.constraints + from_.n_constraints; ++c) {
       if (c->kind < LH_C_DTYPE_IN || c->kind > LH_C_MAY_ALIAS) {
         return fmt::format("a constraint is of the unknown kind {}", c->kind);

@@ -83,7 +83,11 @@ enum { /* traits of a kernel. Training is supported iff backward != NULL. */
   LH_TRAIT_CAPTURE_SAFE = 1u,
   LH_TRAIT_DETERMINISTIC = 2u, /* same inputs, same bits, for any number of threads */
   LH_TRAIT_NO_HOST_SYNC = 4u,
-  LH_TRAIT_OWNS_PARAMS = 8u /* create() copied the params: the host may give its own away. Not in training. */
+  LH_TRAIT_OWNS_PARAMS = 8u, /* create() copied the params: the host may give its own away. Not in training. */
+  LH_TRAIT_NO_WORKSPACE = 16u, /* forward needs no workspace and the constraints fix the shapes: infer() is asked in
+                                  training alone */
+  LH_TRAIT_CHECKS_TENSORS = 32u /* takes whatever tensors it is called with and checks them itself: the host checks
+                                   nothing, not even alignment or overlap. With it no constraints are declared. */
 };
 
 enum { LH_PLUGIN_UNLOADABLE = 1u /* without it the library stays resident once loaded */ };

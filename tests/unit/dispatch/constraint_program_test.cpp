@@ -149,7 +149,8 @@ bool elementwise_holds(const TestTensor& a, const TestTensor& b, const TestTenso
 }  // namespace
 
 TEST_CASE("the check of a call agrees with one that looks at every byte") {
-  const auto compiled = ConstraintProgram::compile(kernel_with(elementwise()), {}, 2);
+  const plugin::Kernel kernel = kernel_with(elementwise());
+  const auto compiled = ConstraintProgram::compile(kernel, {}, 2);
   REQUIRE(compiled);
   RandomTensors tensors(3);
   int holding = 0;
@@ -181,8 +182,12 @@ TEST_CASE("the quick check says yes to what hosts pass, and never where the full
       {constraint(LH_C_SAME_SHAPE, 2, 1), constraint(LH_C_SAME_DTYPE, 2, 1), constraint(LH_C_MAY_ALIAS, 2, 1)},
       {dim(constraint(LH_C_DIM_RATIO, 2, 0), -1, -1, 1, 1), dim(constraint(LH_C_DIM_MULTIPLE, 0), -1, 0, 3, 0)},
       {dim(constraint(LH_C_ALIGNED, 0), 0, 0, 8, 0), dim(constraint(LH_C_RANK, 1), 0, 0, 2, 2)}};
-  for (const auto& constraints : kernels) {
-    const auto compiled = ConstraintProgram::compile(kernel_with(constraints), {}, 2);
+  for (auto& constraints : kernels) {
+    for (const std::uint32_t argument : {0u, 1u, 2u}) {
+      constraints.push_back(takes_floats(argument));  // it has no rule for a tensor of any dtype
+    }
+    const plugin::Kernel kernel = kernel_with(constraints);
+    const auto compiled = ConstraintProgram::compile(kernel, {}, 2);
     REQUIRE(compiled);
     const ConstraintProgram& program = compiled.value();
     const DenseCheck quick(program);
@@ -218,8 +223,14 @@ TEST_CASE("the quick check says yes to what hosts pass, and never where the full
   }
 }
 
+TEST_CASE("the quick check leaves tensors of any dtype to the full one") {
+  const plugin::Kernel kernel = kernel_with({});
+  CHECK(DenseCheck(ConstraintProgram::compile(kernel, {}, 2).value()).n_inputs() == 0);
+}
+
 TEST_CASE("a constraint that fails is described by the names of the arguments") {
-  const auto compiled = ConstraintProgram::compile(kernel_with(elementwise()), {}, 2);
+  const plugin::Kernel kernel = kernel_with(elementwise());
+  const auto compiled = ConstraintProgram::compile(kernel, {}, 2);
   REQUIRE(compiled);
   RandomTensors tensors(5);
   std::set<std::string> said;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A call, from the host's arguments to the kernel: views of its tensors, the slot, the constraints, lh_call, forward.
+// A call, from the host's arguments to the kernel: views of its tensors, the row of its device, the frame of lh_call.
 //
-// Nothing here locks, allocates, builds a string or reads the environment. The frame of lh_call is the thread's: its
-// pointers and counts are patched, the rest stands since the thread's first call, because zeroing a fresh lh_call would
-// cost more than the whole of this. What is rare (first call, nested call, refusal, failure) is out of line in core.
+// Nothing here locks, allocates, builds a string or reads the environment. The frame is the thread's: only what differs
+// from call to call is written, because zeroing a fresh lh_call would cost more than the whole of this. What is rare
+// (first call, nested call, several rows, refusal, failure) is out of line in core, behind call_out_of_line and settle.
 //
 // Not part of the API: a host includes it through layer.hpp.
 #pragma once
@@ -16,13 +16,13 @@
 #include <cstdint>
 #include <string_view>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
 namespace layerhub::detail {
 
-// ---- The host's arguments, as its forward declares them
-// --------------------------------------------------------------
+// ---- The host's arguments, as its forward declares them -------------------------------------------------------------
 
 enum class HostArgumentKind : std::uint8_t { read_tensor, written_tensor, integer, real };
 
@@ -56,10 +56,13 @@ consteval HostArgument host_argument() {
   }
 }
 
+template <HostArgumentKind kind, class... Parameters>
+inline constexpr std::size_t count_of = (std::size_t{host_argument<Parameters>().kind == kind} + ... + 0);
+
 // What is the same for all layers of one marked type.
 struct LayerType {
-  std::string_view name;       // "RMSNorm", as mappings name it
-  std::string_view host_type;  // for messages
+  std::string_view name;            // "RMSNorm", as mappings name it
+  const std::type_info* host_type;  // for messages; nullptr: a kernel function, which has none
   const HostArgument* arguments;
   std::uint32_t n_arguments;
   bool is_function = false;  // a KernelFunction: bound when it is made, with nothing to fall back to
@@ -71,26 +74,31 @@ struct LayerRef {
   const LayerType* type;
   const void* layer;
   std::vector<Member> (*members)(const void* layer);
+  // Why this instance runs its own forward whatever is mapped; nullptr: it takes kernels. May itself be nullptr.
+  const char* (*keeps_own_forward)(const void* layer) = nullptr;
 };
 
-// ---- Out of line, in core/src/dispatch/layer_state.cpp
-// ---------------------------------------------------------------
+// ---- Out of line, in core/src/dispatch/out_of_line.cpp --------------------------------------------------------------
 
-// Resolves, loads and binds for this device under the current mapping, and publishes the row. Throws as the policy
-// says.
-LAYERHUB_API void bind_for_call(const LayerRef& layer, DLDevice device);
-// A constraint that does not hold, or LH_DECLINED: counts it, and the host's own forward runs.
-LAYERHUB_API void note_refused(const BoundCall& binding, std::uint32_t constraint) noexcept;
-LAYERHUB_API void note_declined(const BoundCall& binding) noexcept;
-// Throws Error(kernel_failed) with the plugin's text.
-[[noreturn]] LAYERHUB_API void throw_kernel_failure(const LayerRef& layer, const BoundCall& binding,
-                                                    std::int32_t status, const CallFrame& frame);
-LAYERHUB_API void prepare_frame(CallFrame& frame) noexcept;  // fills in what every call of a frame shares
-LAYERHUB_API void release_frame(CallFrame& frame) noexcept;  // gives its workspace back
+// The host's arguments, each kind in the host's order. Device is the first tensor's.
+struct CallArguments {
+  const DLTensor* const* in;
+  DLTensor* const* out;
+  const lh_scalar* scalars;
+  std::uint32_t n_in, n_out, n_scalars;
+  DLDevice device;
+};
+
+// A whole call, however it comes about: attaches the thread, binds the layer, takes a frame on the stack for a call
+// inside a call. false: the host runs its own forward. Throws as the policy and the kernel's status say.
+LAYERHUB_API bool call_out_of_line(const LayerRef& layer, const CallArguments& arguments);
+// The end of a call whose status is not LH_OK, with the thread still entered: false, or throws Error(kernel_failed).
+LAYERHUB_API bool settle(const LayerRef& layer, ThreadRecord& thread, const BoundCall& binding, std::int32_t status);
 // Throws Error(invalid_argument): a tensor of more dimensions than the ABI has.
 [[noreturn]] LAYERHUB_API void throw_rank(const LayerType& type, std::int32_t rank);
-// Throws Error(invalid_argument) if a member of the layer changed since it was bound. Called in debug builds.
-LAYERHUB_API void check_members_unchanged(const LayerRef& layer, const BoundCall& binding);
+// Throws Error(invalid_argument), the thread left, if a member of the layer changed since it was bound. In debug
+// builds.
+LAYERHUB_API void check_members_unchanged(const LayerRef& layer, ThreadRecord& thread, const BoundCall& binding);
 
 // ---- Views ----------------------------------------------------------------------------------------------------------
 
@@ -113,7 +121,7 @@ struct View {
 }
 
 template <class T>
-DLTensor* view_of(T& argument, View& storage, const LayerType& type) {
+[[gnu::always_inline]] inline DLTensor* view_of(T& argument, View& storage, const LayerType& type) {
   if constexpr (TensorPointer<T>) {
     return argument == nullptr ? nullptr : view_of(*argument, storage, type);
   } else {
@@ -130,148 +138,125 @@ DLTensor* view_of(T& argument, View& storage, const LayerType& type) {
   }
 }
 
+// The arguments of one call, apart by kind. Small arrays that the compiler keeps in registers.
+template <class... Parameters>
+struct Placed {
+  static constexpr std::size_t n_in = count_of<HostArgumentKind::read_tensor, Parameters...>;
+  static constexpr std::size_t n_out = count_of<HostArgumentKind::written_tensor, Parameters...>;
+  static constexpr std::size_t n_scalars =
+      count_of<HostArgumentKind::integer, Parameters...> + count_of<HostArgumentKind::real, Parameters...>;
+  static_assert(n_in + n_out != 0, "forward has no tensor, so there is no device to dispatch on");
+  static_assert(n_in <= max_inputs && n_out <= max_outputs && n_scalars <= max_scalars,
+                "forward has more parameters than a kernel can have");
+
+  static constexpr bool first_is_optional = [] {
+    for (const HostArgument argument : {host_argument<Parameters>()...}) {
+      if (argument.kind == HostArgumentKind::read_tensor) {
+        return argument.optional;
+      }
+    }
+    return false;
+  }();
+
+  const DLTensor* in[n_in + 1];  // arrays of no element are not C++
+  DLTensor* out[n_out + 1];
+  lh_scalar scalars[n_scalars + 1];
+
+  // The views are apart: their addresses go to a function, and what lies beside them would be kept in memory for it.
+  template <class... Arguments>
+  [[gnu::always_inline]] Placed(View (&views)[sizeof...(Parameters)], const LayerType& type, Arguments&... arguments) {
+    std::size_t next = 0, next_in = 0, next_out = 0, next_scalar = 0;
+    (place<Parameters>(arguments, views[next++], type, next_in, next_out, next_scalar), ...);
+  }
+
+  // An optional first tensor may be absent: then the first that is written decides.
+  [[gnu::always_inline]] const DLDevice& device() const {
+    if constexpr (n_in == 0) {
+      return out[0]->device;
+    } else if constexpr (n_out != 0 && first_is_optional) {
+      return in[0] == nullptr ? out[0]->device : in[0]->device;
+    } else {
+      return in[0]->device;
+    }
+  }
+
+  [[gnu::always_inline]] void write_to(CallFrame& frame) const {
+    for (std::size_t i = 0; i < n_in; ++i) frame.in[i] = in[i];
+    for (std::size_t i = 0; i < n_out; ++i) frame.out[i] = out[i];
+    for (std::size_t i = 0; i < n_scalars; ++i) frame.scalars[i] = scalars[i];
+  }
+
+  CallArguments as_arguments() const {
+    return {in, out, scalars, std::uint32_t{n_in}, std::uint32_t{n_out}, std::uint32_t{n_scalars}, device()};
+  }
+
+ private:
+  // Parameter decides what the argument is; T is what it is stored as.
+  template <class Parameter, class T>
+  [[gnu::always_inline]] void place(T& argument, View& storage, const LayerType& type, std::size_t& next_in,
+                                    std::size_t& next_out, std::size_t& next_scalar) {
+    constexpr HostArgumentKind kind = host_argument<Parameter>().kind;
+    if constexpr (TensorPointer<Parameter> && !std::same_as<std::remove_const_t<T>, std::remove_cvref_t<Parameter>>) {
+      std::remove_cvref_t<Parameter> pointer = argument;  // a literal nullptr
+      place<Parameter>(pointer, storage, type, next_in, next_out, next_scalar);
+    } else if constexpr (kind == HostArgumentKind::read_tensor) {
+      in[next_in++] = view_of(argument, storage, type);
+    } else if constexpr (kind == HostArgumentKind::written_tensor) {
+      out[next_out++] = view_of(argument, storage, type);
+    } else if constexpr (kind == HostArgumentKind::integer) {
+      scalars[next_scalar++].i = static_cast<std::int64_t>(argument);
+    } else {
+      scalars[next_scalar++].f = static_cast<double>(argument);
+    }
+  }
+};
+
 // ---- The call -------------------------------------------------------------------------------------------------------
 
-struct Slots {  // how far the frame's arrays are filled
-  std::uint32_t in = 0, out = 0, scalars = 0;
-};
-
-// Parameter decides what the argument is; T is what it is stored as. `written` keeps the host's order until the
-// binding is known, which says where each stands.
-template <class Parameter, class T>
-inline void place(T& argument, View& storage, const LayerType& type, CallFrame& frame, DLTensor** written,
-                  Slots& slots) {
-  constexpr HostArgument kind = host_argument<Parameter>();
-  if constexpr (TensorPointer<Parameter> && !std::same_as<T, std::remove_cvref_t<Parameter>>) {
-    std::remove_cvref_t<Parameter> pointer = argument;  // a literal nullptr
-    place<Parameter>(pointer, storage, type, frame, written, slots);
-  } else if constexpr (kind.kind == HostArgumentKind::read_tensor) {
-    frame.in[slots.in++] = view_of(argument, storage, type);
-  } else if constexpr (kind.kind == HostArgumentKind::written_tensor) {
-    written[slots.out++] = view_of(argument, storage, type);
-  } else if constexpr (kind.kind == HostArgumentKind::integer) {
-    frame.scalars[slots.scalars++].i = static_cast<std::int64_t>(argument);
-  } else {
-    frame.scalars[slots.scalars++].f = static_cast<double>(argument);
-  }
+[[gnu::always_inline]] inline bool serves(const DispatchRow& row, std::uint64_t device, const ThreadRecord& thread) {
+  return row.device == device && (row.mapping == any_mapping || row.mapping == current_mapping(thread));
 }
 
-template <class Parameter>
-inline constexpr bool is_tensor = host_argument<Parameter>().kind <= HostArgumentKind::written_tensor;
-
-inline const DispatchRow* find_row(const DispatchTable& table, std::uint64_t device, std::uint64_t mapping) noexcept {
-  for (const DispatchRow *row = table.rows, *end = row + table.n_rows; row != end; ++row) {
-    if (row->device == device && (row->mapping == mapping || row->mapping == any_mapping)) [[likely]] {
-      return row;
-    }
-  }
-  return nullptr;
+// The arguments are placed again: if their addresses left the common path, the compiler would keep them in memory there.
+template <class... Parameters, class Layer, class... Arguments>
+[[gnu::noinline, gnu::cold]] bool call_uncommonly(const Layer& layer, const LayerType& type, Arguments&... arguments) {
+  View views[sizeof...(Parameters)];
+  return call_out_of_line(layer.layer_ref(), Placed<Parameters...>(views, type, arguments...).as_arguments());
 }
 
-enum class Served : std::uint8_t { kernel, own_forward, not_bound };
+template <class Layer>
+[[gnu::noinline, gnu::cold]] bool settle_call(const Layer& layer, ThreadRecord& thread, const BoundCall& binding,
+                                              std::int32_t status) {
+  return settle(layer.layer_ref(), thread, binding, status);
+}
 
-// One attempt inside a pinned section. Only after Served::kernel have the outputs been written.
-template <class... Parameters, class... Arguments>
-[[gnu::always_inline]] inline Served attempt(const ThreadRecord& thread, CallFrame& frame, const LayerRef& layer,
-                                             DLDevice& device, Arguments&... arguments) {
-  View storage[sizeof...(Arguments)];
-  DLTensor* written[max_outputs];
-  Slots slots;
-  std::size_t next = 0;
-  (place<Parameters>(arguments, storage[next++], *layer.type, frame, written, slots), ...);
-  device = slots.in != 0 && frame.in[0] != nullptr ? frame.in[0]->device : written[0]->device;
-
-  const DispatchRow* row = find_row(layer.slot->table(), device_key(device), current_mapping(thread));
-  if (row == nullptr) [[unlikely]] {
-    return Served::not_bound;
+// Calls the kernel that serves the layer, or returns false: the host runs its own forward.
+// Layer: has layer_ref(), which is asked for where the call leaves the common path.
+template <class... Parameters, class Layer, class... Arguments>
+[[gnu::always_inline]] inline bool call_kernel(const Layer& layer, const LayerSlot& slot, const LayerType& type,
+                                               Arguments&... arguments) {
+  View views[sizeof...(Parameters)];
+  const Placed<Parameters...> placed(views, type, arguments...);
+  ThreadRecord& thread = *this_thread;
+  if (!thread.enter()) [[unlikely]] {
+    return call_uncommonly<Parameters...>(layer, type, arguments...);
   }
-  if (row->binding == nullptr) {
-    return Served::own_forward;
+  const DispatchTable& table = slot.table();
+  if (!serves(table.first, device_key(placed.device()), thread)) [[unlikely]] {
+    thread.leave();
+    return call_uncommonly<Parameters...>(layer, type, arguments...);
   }
-  const BoundCall& binding = *row->binding;
+  const BoundCall& binding = *table.first.binding;
 #ifndef NDEBUG
-  check_members_unchanged(layer, binding);
+  check_members_unchanged(layer.layer_ref(), thread, binding);
 #endif
-  // Nearly always none to three: unrolled or vectorized, these loops cost more than they save.
-#pragma GCC unroll 1
-  for (std::uint32_t i = 0; i < slots.out; ++i) {
-    frame.out[binding.out_order[i]] = written[i];
+  placed.write_to(thread.frame);
+  const std::int32_t status = binding.run(binding, thread.frame);
+  if (status != LH_OK) [[unlikely]] {
+    return settle_call(layer, thread, binding, status);
   }
-#pragma GCC unroll 1
-  for (std::uint32_t i = 0; i < binding.n_fixed_in; ++i) {
-    frame.in[slots.in + i] = binding.fixed_in[i];
-  }
-  static_assert(offsetof(BoundCall, n_saved) == offsetof(BoundCall, n_in) + 6);
-  std::memcpy(&frame.call.n_in, &binding.n_in, 8);
-  frame.call.device = binding.device;
-  if (binding.check != nullptr) {
-    if (const std::uint32_t refused = binding.check(binding, frame)) [[unlikely]] {
-      note_refused(binding, refused - 1);
-      return Served::own_forward;
-    }
-  }
-  frame.error.length = 0;
-  std::int32_t status = LH_OK;
-  if (binding.find_layout != nullptr) {
-    status = binding.find_layout(binding, frame);
-  }
-  if (status == LH_OK) [[likely]] {
-    status = binding.forward(binding.instance, &frame.call, &frame.error);
-  }
-  if (status == LH_OK) [[likely]] {
-    return Served::kernel;
-  }
-  if (status == LH_DECLINED) {
-    note_declined(binding);
-    return Served::own_forward;
-  }
-  throw_kernel_failure(layer, binding, status, frame);
-}
-
-// A call inside a call of the same thread, which a host's own runner makes when it works on other things while it
-// waits.
-template <class... Parameters, class... Arguments>
-[[gnu::noinline]] Served attempt_nested(const ThreadRecord& thread, const LayerRef& layer, DLDevice& device,
-                                        Arguments&... arguments) {
-  struct Frame : CallFrame {
-    Frame() noexcept { prepare_frame(*this); }
-    ~Frame() { release_frame(*this); }
-  } frame;
-  return attempt<Parameters...>(thread, frame, layer, device, arguments...);
-}
-
-// Leaves the record also when an exception passes: a kernel's failure, or one of the host's own from as_dltensor.
-struct Pin {
-  ThreadRecord& thread;
-  const bool held;
-  explicit Pin(ThreadRecord& record) noexcept : thread(record), held(record.enter()) {}
-  Pin(const Pin&) = delete;
-  ~Pin() {
-    if (held) {
-      thread.leave();
-    }
-  }
-};
-
-// Calls the kernel that serves `layer`, or returns false: the host runs its own forward.
-template <class... Parameters, class... Arguments>
-inline bool call_kernel(const LayerRef& layer, Arguments&... arguments) {
-  static_assert((is_tensor<Parameters> || ...), "forward has no tensor, so there is no device to dispatch on");
-  static_assert(sizeof...(Parameters) <= max_inputs, "forward has more parameters than a kernel can have");
-  ThreadRecord& thread = this_thread != nullptr ? *this_thread : attach_thread();
-  for (;;) {
-    DLDevice device;
-    Served served;
-    {
-      Pin pin(thread);
-      served = pin.held ? attempt<Parameters...>(thread, thread.frame, layer, device, arguments...)
-                        : attempt_nested<Parameters...>(thread, layer, device, arguments...);
-    }
-    if (served != Served::not_bound) [[likely]] {
-      return served == Served::kernel;
-    }
-    bind_for_call(layer, device);
-  }
+  thread.leave();
+  return true;
 }
 
 }  // namespace layerhub::detail

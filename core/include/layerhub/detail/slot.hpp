@@ -28,40 +28,37 @@ inline constexpr std::size_t max_scalars = 8;
 
 struct CallFrame;
 
-// The workspace that the tensors of a call need, and what it takes to know that they are the same again.
-using FindLayout = std::int32_t (*)(const struct BoundCall&, CallFrame&) noexcept;
-// 0: every declared constraint holds for the frame's tensors; else 1 + the index of the first that does not.
-using CheckConstraints = std::uint32_t (*)(const struct BoundCall&, const CallFrame&) noexcept;
-
 // What a call needs of a binding; the rest of it is core's (core/src/dispatch/binding.hpp).
 struct BoundCall {
-  std::int32_t (*forward)(const lh_instance*, const lh_call*, lh_error*) = nullptr;
-  const lh_instance* instance = nullptr;
-  CheckConstraints check = nullptr;  // nullptr: nothing to check
-  FindLayout find_layout = nullptr;  // nullptr: no workspace
-  DLDevice device{kDLCPU, 0};
-  const DLTensor* const* fixed_in = nullptr;  // what follows the host's inputs: absent optional ones, then the params
-  std::uint32_t n_fixed_in = 0;
-  std::uint16_t n_in = 0, n_out = 0, n_scalars = 0, n_saved = 0;  // as they stand in lh_call
-  std::array<std::uint8_t, max_outputs> out_order{};  // where the host's n-th written tensor stands in lh_call.out
+  // Both take a frame that holds the host's tensors and scalars in its own order. LH_OK, a status of the kernel, or
+  // own_forward. No exceptions pass, but the type does not say so: a noexcept caller could not jump to the kernel.
+  using Run = std::int32_t (*)(const BoundCall&, CallFrame&);
+  Run run = nullptr;            // checks the declared constraints, then calls the kernel
+  Run run_unchecked = nullptr;  // of tensors that have been checked
 };
+
+// Beside the statuses of abi.h: no kernel serves, or a declared constraint does not hold, which has been counted.
+inline constexpr std::int32_t own_forward = -1;
 
 // One row: bindings made by kernelize hold under every mapping.
 inline constexpr std::uint64_t any_mapping = 0;
 struct DispatchRow {
   std::uint64_t device;      // the bytes of the DLDevice that tensors name
   std::uint64_t mapping;     // the id of the mapping that the row was made under, or any_mapping
-  const BoundCall* binding;  // nullptr: the layer's own forward
+  const BoundCall* binding;  // never nullptr: where the layer runs its own forward, one that says so
 };
+// The first row stands in the table itself: a layer that has one, as most have, is served after one load.
 struct DispatchTable {
-  std::uint32_t n_rows = 0;
-  const DispatchRow* rows = nullptr;
+  DispatchRow first;
+  const DispatchRow* more = nullptr;  // the other rows
+  std::uint32_t n_more = 0;
+  std::uint64_t serial = 0;  // unique in the process, unlike the table's address
 };
 LAYERHUB_API extern const DispatchTable empty_table;
 
 struct CallFrame {
-  lh_call call;  // its workspace is the frame's own and grows in find_layout
-  lh_error error;
+  lh_call call;    // its workspace is the frame's own and grows as layouts ask for it
+  lh_error error;  // its length is 0 between calls
   const DLTensor* in[max_inputs];
   DLTensor* out[max_outputs];
   lh_scalar scalars[max_scalars];
@@ -93,10 +90,11 @@ struct alignas(64) ThreadRecord {
 
 // `__thread`, since a C++ thread_local seen from another library is reached through a function call; initial-exec,
 // since eight bytes always fit in the space that the C library keeps for libraries that are loaded late.
+// Never nullptr: a thread that has called no layer yet has one that can't be entered, which saves the call a test.
 LAYERHUB_API extern __thread ThreadRecord* this_thread __attribute__((tls_model("initial-exec")));
-// Makes the record of the calling thread. Throws Error in a child of fork, which has this process' bindings but not the
-// threads that they run on.
-LAYERHUB_API ThreadRecord& attach_thread();
+// The record of the calling thread, made at the first need. Throws Error in a child of fork, which has this process'
+// bindings but not the threads that they run on.
+LAYERHUB_API ThreadRecord& attached_thread();
 
 // The id of the process-wide mapping.
 LAYERHUB_API extern std::atomic<std::uint64_t> default_mapping;
@@ -105,7 +103,7 @@ inline std::uint64_t current_mapping(const ThreadRecord& thread) noexcept {
   return thread.scope != 0 ? thread.scope : default_mapping.load(std::memory_order_acquire);
 }
 
-inline std::uint64_t device_key(DLDevice device) noexcept {
+inline std::uint64_t device_key(const DLDevice& device) noexcept {
   std::uint64_t key;
   static_assert(sizeof key == sizeof device);
   std::memcpy(&key, &device, sizeof key);

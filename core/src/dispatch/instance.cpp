@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dispatch/instance.hpp"
+
+#include "base/reason.hpp"
+#include "plugin/host_services.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace layerhub::dispatch {
+namespace {
+
+// The host's value, or the fallback that the kernel declares.
+lh_attr attribute_of(const lh_attr& fallback, const Member* member) {
+  lh_attr attribute = fallback;
+  if (member == nullptr) {
+    return attribute;
+  }
+  const AttributeValue& value = member->value;
+  switch (fallback.kind) {
+    case LH_ATTR_BOOL: attribute.value.i = std::get<bool>(value) ? 1 : 0; break;
+    case LH_ATTR_INT: attribute.value.i = std::get<std::int64_t>(value); break;
+    case LH_ATTR_FLOAT:
+      attribute.value.f = std::holds_alternative<double>(value) ? std::get<double>(value)
+                                                                : static_cast<double>(std::get<std::int64_t>(value));
+      break;
+    default: {
+      const std::string& text = std::get<std::string>(value);
+      attribute.value.s = {text.data(), text.size()};
+    }
+  }
+  return attribute;
+}
+
+// lh_create_args with all that it points to.
+class CreateArgs {
+ public:
+  CreateArgs(const Binding& binding, const DeviceInfo& device) {
+    const plugin::Kernel& kernel = *binding.kernel;
+    for (std::size_t i = 0; i < kernel.attributes.size(); ++i) {
+      attributes_.push_back(
+          attribute_of(kernel.fallbacks[i], find_member(binding.members, kernel.attributes[i].name, false)));
+    }
+    for (const ParamView& param : binding.params) {
+      params_.push_back(param.tensor);
+      formats_.push_back({param.format.data(), param.format.size()});
+    }
+    info_.struct_size = sizeof info_;
+    info_.capability = device.capability;
+    info_.device = binding.device;
+    info_.features = {device.features.data(), device.features.size()};
+    info_.name = {device.name.data(), device.name.size()};
+    args_.struct_size = sizeof args_;
+    args_.mode = static_cast<std::uint32_t>(binding.mode);
+    args_.host = &plugin::host_services();
+    args_.device = &info_;
+    args_.attrs = attributes_.data();
+    args_.n_attrs = static_cast<std::uint32_t>(attributes_.size());
+    args_.params = params_.data();
+    args_.param_formats = formats_.data();
+    args_.n_params = static_cast<std::uint32_t>(params_.size());
+  }
+  CreateArgs(const CreateArgs&) = delete;
+
+  const lh_create_args& get() const { return args_; }
+
+ private:
+  std::vector<lh_attr> attributes_;
+  std::vector<const DLTensor*> params_;
+  std::vector<lh_str> formats_;
+  lh_device_info info_{};
+  lh_create_args args_{};
+};
+
+struct ErrorBuffer {
+  char text[512];
+  lh_error error{sizeof error, 0, text, sizeof text, 0};
+  std::string said() const { return printable({text, std::min<std::size_t>(error.length, sizeof text)}, sizeof text); }
+};
+
+std::string name_of(const detail::LayerType& layer, const Binding& binding) {
+  return fmt::format("layer `{}`: kernel `{}` of {}", layer.name, binding.kernel_name(),
+                     binding.plugin->path().string());
+}
+
+}  // namespace
+
+const Member* find_member(const std::vector<Member>& members, std::string_view name, bool is_param) {
+  const auto found = std::find_if(members.begin(), members.end(),
+                                  [&](const Member& m) { return m.name == name && m.is_param == is_param; });
+  return found == members.end() ? nullptr : &*found;
+}
+
+Result<void> create_instance(const detail::LayerType& layer, const DeviceInfo& device, Binding& binding) {
+  const auto create = binding.kernel->functions.create;
+  if (create == nullptr) {
+    return success();
+  }
+  ErrorBuffer buffer;
+  lh_instance* instance = nullptr;
+  const std::int32_t status = create(&CreateArgs(binding, device).get(), &instance, &buffer.error);
+  if (status == LH_OK) {
+    binding.instance = instance;
+    return success();
+  }
+  const std::string said = buffer.said();
+  if (status == LH_DECLINED) {
+    return make_reason(ErrorCode::unsupported, "create",
+                       fmt::format("{} declines these weights and attributes{}{}", name_of(layer, binding),
+                                   said.empty() ? "" : ": ", said));
+  }
+  return make_reason(
+      ErrorCode::kernel_failed, "create",
+      fmt::format("{} failed to make its instance (status {}): {}", name_of(layer, binding), status, said));
+}
+
+Result<bool> update_instance(const detail::LayerType& layer, const DeviceInfo& device, const Binding& binding) {
+  const auto update = binding.kernel->functions.update_params;
+  if (binding.instance == nullptr || update == nullptr) {
+    return binding.instance == nullptr;  // what keeps nothing has nothing to read again
+  }
+  ErrorBuffer buffer;
+  const std::int32_t status = update(binding.instance, &CreateArgs(binding, device).get(), &buffer.error);
+  if (status == LH_OK) {
+    return true;
+  }
+  return make_reason(ErrorCode::kernel_failed, "update_params",
+                     fmt::format("{} failed to read its changed params (status {}): {}; rebind the layer",
+                                 name_of(layer, binding), status, buffer.said()));
+}
+
+}  // namespace layerhub::dispatch

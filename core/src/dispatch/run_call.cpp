@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dispatch/run_call.hpp"
+
+#include "dispatch/call_frame.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace layerhub::dispatch {
+namespace {
+
+using detail::BoundCall;
+using detail::CallFrame;
+
+const Binding& whole(const BoundCall& call) { return static_cast<const Binding&>(call); }
+
+void write_counts(const Binding& binding, CallFrame& frame) {
+  static_assert(offsetof(lh_call, n_saved) == offsetof(lh_call, n_in) + 6 && sizeof binding.counts == 8);
+  std::memcpy(&frame.call.n_in, &binding.counts, sizeof binding.counts);
+}
+
+// Most calls: on the cpu, for inference, arguments in the kernel's order, no workspace. A jump to the kernel.
+std::int32_t run_plain(const BoundCall& call, CallFrame& frame) {
+  const Binding& binding = whole(call);
+  write_counts(binding, frame);
+  return binding.forward(binding.instance, &frame.call, &frame.error);
+}
+
+// The same with absent optional inputs and params behind the host's inputs.
+std::int32_t run_with_params(const BoundCall& call, CallFrame& frame) {
+  const Binding& binding = whole(call);
+  const DLTensor** in = frame.in + binding.n_host_inputs;
+#pragma GCC unroll 1
+  for (const DLTensor* fixed : binding.fixed) {
+    *in++ = fixed;
+  }
+  return run_plain(call, frame);
+}
+
+void put_in_order(const Binding& binding, CallFrame& frame) {
+  std::array<DLTensor*, detail::max_outputs> written;
+  std::memcpy(written.data(), frame.out, sizeof frame.out);
+  for (std::size_t i = 0; i < binding.counts.n_out; ++i) {
+    frame.out[binding.out_order[i]] = written[i];
+  }
+}
+
+// Whatever a binding may need.
+std::int32_t run_any(const BoundCall& call, CallFrame& frame) {
+  const Binding& binding = whole(call);
+  if (binding.has_layouts) {
+    std::size_t bytes = 0;
+    const std::int32_t status = binding.layouts.workspace_of(binding.kernel->functions, binding.instance,
+                                                             binding.layout_arguments, frame, &bytes);
+    if (status != LH_OK || !grow_workspace(frame, bytes)) {
+      return status != LH_OK ? status : std::int32_t{LH_OUT_OF_MEMORY};
+    }
+  }
+  frame.call.mode = binding.call_mode;
+  frame.call.device = binding.device;
+  const std::int32_t status = run_with_params(call, frame);
+  frame.call.mode = LH_MODE_INFERENCE;  // as the common calls find it
+  frame.call.device = {kDLCPU, 0};
+  return status;
+}
+
+// The outputs are put in the kernel's order before anything looks at them: constraints and layouts name arguments.
+std::int32_t run_any_order(const BoundCall& call, CallFrame& frame) {
+  put_in_order(whole(call), frame);
+  return run_any(call, frame);
+}
+
+[[gnu::noinline]] std::int32_t check_whole_and(BoundCall::Run run, const BoundCall& call, CallFrame& frame) {
+  const Binding& binding = whole(call);
+  if (const std::uint32_t refused = binding.constraints.check(frame.in, frame.out)) {
+    return note_refused(binding, refused - 1);
+  }
+  return run(call, frame);
+}
+
+// n_dense: the number of inputs of the quick check; 0: it does not know these arguments.
+template <std::size_t n_dense, BoundCall::Run run>
+std::int32_t check_and(const BoundCall& call, CallFrame& frame) {
+  if constexpr (n_dense != 0) {
+    const Binding& binding = whole(call);
+    if (binding.dense.holds<n_dense>(binding.constraints, frame.in, frame.out[0])) [[likely]] {
+      return run(call, frame);
+    }
+  }
+  return check_whole_and(run, call, frame);
+}
+
+std::int32_t check_in_order(const BoundCall& call, CallFrame& frame) {
+  put_in_order(whole(call), frame);
+  return check_whole_and(&run_any, call, frame);
+}
+
+template <BoundCall::Run run>
+BoundCall::Run checked(const Binding& binding) {
+  switch (binding.dense.n_inputs()) {
+    case 1: return &check_and<1, run>;
+    case 2: return &check_and<2, run>;
+    case 3: return &check_and<3, run>;
+    default: return &check_and<0, run>;
+  }
+}
+
+bool is_in_order(const Binding& binding) {
+  for (std::size_t i = 0; i < binding.counts.n_out; ++i) {
+    if (binding.out_order[i] != i) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+const BoundCall own_forward_call{[](const BoundCall&, CallFrame&) { return detail::own_forward; },
+                                 [](const BoundCall&, CallFrame&) { return detail::own_forward; }};
+
+void choose_run(Binding& binding) {
+  const bool is_common = !binding.has_layouts && binding.call_mode == LH_MODE_INFERENCE && binding.on == Device::cpu();
+  if (!is_in_order(binding)) {
+    binding.run_unchecked = &run_any_order;
+    binding.run = &check_in_order;
+  } else if (!is_common) {
+    binding.run_unchecked = &run_any;
+    binding.run = checked<&run_any>(binding);
+  } else if (!binding.fixed.empty()) {
+    binding.run_unchecked = &run_with_params;
+    binding.run = checked<&run_with_params>(binding);
+  } else {
+    binding.run_unchecked = &run_plain;
+    binding.run = checked<&run_plain>(binding);
+  }
+  if ((binding.kernel->traits & LH_TRAIT_CHECKS_TENSORS) != 0) {
+    binding.run = binding.run_unchecked;
+  }
+}
+
+lh_call whole_call(const Binding& binding, CallFrame& frame) {
+  std::copy(binding.fixed.begin(), binding.fixed.end(), frame.in + binding.n_host_inputs);
+  lh_call call = frame.call;
+  std::memcpy(&call.n_in, &binding.counts, sizeof binding.counts);
+  call.device = binding.device;
+  return call;
+}
+
+bool constraints_hold(const Binding& binding, CallFrame& frame) noexcept {
+  put_in_order(binding, frame);
+  if (binding.run == binding.run_unchecked) {
+    return true;
+  }
+  const std::uint32_t refused = binding.constraints.check(frame.in, frame.out);
+  return refused == 0 || note_refused(binding, refused - 1) == LH_OK;
+}
+
+std::int32_t note_refused(const Binding& binding, std::uint32_t constraint) noexcept {
+  binding.refused.fetch_add(1, std::memory_order_relaxed);
+  binding.last_refused.store(constraint + 1, std::memory_order_relaxed);
+  return detail::own_forward;
+}
+
+}  // namespace layerhub::dispatch
