@@ -50,4 +50,27 @@ inline Floats quick_gelu(Floats x) { return x * sigmoid(x * 1.702f); }
 // Not (x > 0 ? x : 0), which would lose NaN.
 inline Floats relu(Floats x) { return x <= 0.f ? Floats{} : x; }
 
+// Their derivatives. Each repeats its function's exponential letter for letter, so that a kernel that needs both
+// computes one. A factor that grows with x stands beside one that vanishes: bounded keeps infinity out of the product,
+// where it would make NaN. At 100 all of them have long reached their limits, 0 and 1.
+inline Floats bounded(Floats x) {
+  x = x > 100.f ? broadcast(100.f) : x;
+  return x < -100.f ? broadcast(-100.f) : x;
+}
+// The derivative of x sigmoid(u(x)), given s = sigmoid(u(x)) and u'(x).
+inline Floats sigmoid_slope(Floats x, Floats s, Floats inner) { return s + bounded(x) * inner * (s * (1.f - s)); }
+inline Floats silu_slope(Floats x) { return sigmoid_slope(x, sigmoid(x), broadcast(1.f)); }
+inline Floats gelu_slope(Floats x) { return normal_cdf(x) + bounded(x) * normal_density(x); }
+// u'(x) of both tanh forms; 0.134145 = 3 * 0.044715.
+inline Floats tanh_inner_slope(Floats x) { return (bounded(x) * bounded(x) * 0.134145f + 1.f) * 1.59576912f; }
+inline Floats gelu_tanh_slope(Floats x) {
+  return sigmoid_slope(x, sigmoid((x + x * x * x * 0.044715f) * 1.59576912f), tanh_inner_slope(x));
+}
+inline Floats fast_gelu_slope(Floats x) {
+  return sigmoid_slope(x, sigmoid(x * 1.59576912f * (x * x * 0.044715f + 1.f)), tanh_inner_slope(x));
+}
+inline Floats quick_gelu_slope(Floats x) { return sigmoid_slope(x, sigmoid(x * 1.702f), broadcast(1.702f)); }
+// 0 at the kink; NaN stays NaN.
+inline Floats relu_slope(Floats x) { return x <= 0.f ? Floats{} : (x > 0.f ? broadcast(1.f) : x); }
+
 }  // namespace layerhub::activation

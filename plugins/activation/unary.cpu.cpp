@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The activations that keep the shape: y = act(x), also in place. One read and one write for each element.
+// Backward: grad_x = grad_y act'(x), from x itself; nothing is saved by forward.
 #include "elementwise.inl.hpp"
 
 #include <layerhub/layers/activation.hpp>
@@ -8,13 +9,20 @@ namespace {
 
 using namespace layerhub::activation;
 
-template <Floats (*activation)(Floats)>
+template <Floats (*activation)(Floats), Floats (*slope)(Floats)>
 struct Unary {
   static constexpr std::array constraints{dtype_in("x", f32, bf16, f16), last_dim_dense("x"), last_dim_dense("y"),
                                           may_alias("y", "x")};
 
   static void forward(const lh_call& call) {
     visit_float(call.in[0]->dtype, [&]<class T>() { run<T>(call, *call.in[0], *call.out[0]); });
+  }
+
+  static void backward(const lh_call& call) {
+    if (call.grad_in[0] != nullptr) {
+      visit_float(call.in[0]->dtype,
+                  [&]<class T>() { run_backward<T>(call, *call.in[0], *call.grad_out[0], *call.grad_in[0]); });
+    }
   }
 
  private:
@@ -26,14 +34,24 @@ struct Unary {
             [&](std::int64_t i, auto extent) { return activation(load(from + i, extent)); });
     });
   }
+
+  template <class T>
+  static void run_backward(const lh_call& call, const DLTensor& x, const DLTensor& grad_y, const DLTensor& grad_x) {
+    for_each_run<T>(call, grad_x, [&](std::int64_t index, std::int64_t column, std::int64_t columns, bool is_streamed) {
+      const T* from = row<T>(x, index) + column;
+      const T* grad = row<T>(grad_y, index) + column;
+      write(row<T>(grad_x, index) + column, columns, is_streamed,
+            [&](std::int64_t i, auto extent) { return load(grad + i, extent) * slope(load(from + i, extent)); });
+    });
+  }
 };
 
-using Silu = Unary<silu>;
-using Gelu = Unary<gelu>;
-using GeluTanh = Unary<gelu_tanh>;
-using FastGelu = Unary<fast_gelu>;
-using QuickGelu = Unary<quick_gelu>;
-using Relu = Unary<relu>;
+using Silu = Unary<silu, silu_slope>;
+using Gelu = Unary<gelu, gelu_slope>;
+using GeluTanh = Unary<gelu_tanh, gelu_tanh_slope>;
+using FastGelu = Unary<fast_gelu, fast_gelu_slope>;
+using QuickGelu = Unary<quick_gelu, quick_gelu_slope>;
+using Relu = Unary<relu, relu_slope>;
 
 LAYERHUB_KERNEL(Silu, layerhub::layers::Silu, "vector");
 LAYERHUB_KERNEL(Gelu, layerhub::layers::Gelu, "vector");

@@ -3,6 +3,11 @@
 //
 // As in linear_quantized, a lane is a row of the weight and an activation is broadcast: no sum across lanes is
 // taken, and the order of additions does not depend on how many rows or threads there are.
+//
+// Backward: grad_input = grad_output W, grad_W = grad_output^T input, grad_bias = the column sums of grad_output. It
+// reads the weight where the host keeps it: the packed form has its columns apart.
+#include "product.inl.hpp"
+
 #include <layerhub/layers/linear.hpp>
 #include <layerhub/sdk/cpu.hpp>
 #include <layerhub/sdk/kernel.hpp>
@@ -16,6 +21,7 @@
 namespace {
 
 using namespace layerhub::sdk;
+using layerhub::linear::Product;
 
 constexpr std::int64_t tile_rows = 16;
 constexpr std::int64_t shared_rows = 4;
@@ -54,7 +60,32 @@ class LinearFloat {
     });
   }
 
+  static void backward(const lh_call& call) {
+    const DLTensor& grad_output = *call.grad_out[0];
+    if (call.grad_in[0] != nullptr) {
+      Product(grad_output, false, *call.in[1], *call.grad_in[0]).run(call.host);
+    }
+    if (call.grad_in[1] != nullptr) {
+      Product(grad_output, true, *call.in[0], *call.grad_in[1]).run(call.host);
+    }
+    if (call.grad_in[2] != nullptr) {
+      visit_float(grad_output.dtype, [&]<class T>() { sum_columns<T>(call.host, grad_output, *call.grad_in[2]); });
+    }
+  }
+
  private:
+  template <class T>
+  static void sum_columns(const lh_host* host, const DLTensor& grad_output, const DLTensor& grad_bias) {
+    const std::int64_t rows = row_count(grad_output);
+    parallel_ranges(host, last_dim(grad_bias), least_products_per_worker / (rows + 1) + 1, column_grain,
+                    [&](Range range, std::uint32_t) {
+                      write_column_sums(data<float>(grad_bias), range.begin, range.end, rows,
+                                        [&](std::int64_t index, std::int64_t column, auto extent) {
+                                          return load(row<const T>(grad_output, index) + column, extent);
+                                        });
+                    });
+  }
+
   std::int64_t tiles() const { return (rows_ + tile_rows - 1) / tile_rows; }
 
   template <class W>

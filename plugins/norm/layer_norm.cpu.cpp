@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // LayerNorm: mean first, then the deviations from it, then the result. The one-pass form (mean of squares
 // less square of mean) would lose all digits where the mean is large; the row is in the nearest cache anyway.
+//
+// Backward, with z = (x - mean) s, s = rsqrt(var + epsilon) and means over the row:
+//   grad_x = s (w grad_y - mean(w grad_y) - z mean(z w grad_y)), row by row; mean and s stay in the workspace
+//   grad_w = sum over the rows of z grad_y, grad_b = sum over the rows of grad_y, column by column
 #include "norm.inl.hpp"
 
 #include <layerhub/layers/norm.hpp>
@@ -11,7 +15,8 @@ using namespace layerhub::norm;
 
 class LayerNorm {
  public:
-  static constexpr std::uint32_t traits = LH_TRAIT_DETERMINISTIC | LH_TRAIT_NO_HOST_SYNC | LH_TRAIT_OWNS_PARAMS;
+  static constexpr std::uint32_t traits =
+      LH_TRAIT_DETERMINISTIC | LH_TRAIT_NO_HOST_SYNC | LH_TRAIT_OWNS_PARAMS | LH_TRAIT_NO_WORKSPACE;
   static constexpr std::array constraints{dtype_in("hidden_states", f32, bf16, f16),
                                           dtype_in("weight", f32, bf16, f16),
                                           last_dim_dense("hidden_states"),
@@ -32,6 +37,8 @@ class LayerNorm {
 
   void update_params(const CreateArgs& args) { *this = LayerNorm(args); }
 
+  static void infer(InferCall& call) { call.backward_workspace = inferred_rows(call.in[0]) * sizeof(Moments); }
+
   void forward(const lh_call& call) const {
     visit_float(call.in[0]->dtype, [&]<class T>() {
       for_each_row<T>(call, *call.in[0], *call.out[0], [this](const T* x, T* y, std::int64_t width, bool is_streamed) {
@@ -40,20 +47,76 @@ class LayerNorm {
     });
   }
 
+  void backward(const lh_call& call) const {
+    const DLTensor& x = *call.in[0];
+    const DLTensor& grad_y = *call.grad_out[0];
+    auto* moments = static_cast<Moments*>(call.workspace);
+    visit_float(x.dtype, [&]<class T>() {
+      for_each_row_backward<T>(call, x, [&](std::int64_t index, std::int64_t width, bool is_streamed) {
+        const T* from = row<const T>(x, index);
+        moments[index] = moments_of(from, width);
+        if (call.grad_in[0] != nullptr) {
+          run_backward(from, row<const T>(grad_y, index), row<T>(*call.grad_in[0], index), width, moments[index],
+                       is_streamed);
+        }
+      });
+      write_param_gradient(call.host, call.grad_in[1], row_count(x),
+                           [&](std::int64_t index, std::int64_t column, auto extent) {
+                             const auto [mean, scale] = moments[index];
+                             return (load(row<const T>(x, index) + column, extent) - mean) * scale *
+                                    load(row<const T>(grad_y, index) + column, extent);
+                           });
+      write_param_gradient(call.host, call.grad_in[2], row_count(x),
+                           [&](std::int64_t index, std::int64_t column, auto extent) {
+                             return load(row<const T>(grad_y, index) + column, extent);
+                           });
+    });
+  }
+
  private:
+  // Of a row: its mean, and 1 / the deviation from it.
+  struct Moments {
+    float mean, scale;
+  };
+
   template <class T>
-  void run(const T* x, T* y, std::int64_t width, bool is_streamed) const {
+  Moments moments_of(const T* x, std::int64_t width) const {
     const float count = static_cast<float>(width);
     const float mean = sum_row(width, [&](std::int64_t i, auto extent) { return load(x + i, extent); }) / count;
     const float squares = sum_row(width, [&](std::int64_t i, auto extent) {
       const Floats v = load(x + i, extent) - mean_of(mean, extent);
       return v * v;
     });
-    const float scale = 1.f / std::sqrt(squares / count + epsilon_);
+    return {mean, 1.f / std::sqrt(squares / count + epsilon_)};
+  }
+
+  template <class T>
+  void run(const T* x, T* y, std::int64_t width, bool is_streamed) const {
+    const Moments moments = moments_of(x, width);
+    const float mean = moments.mean, scale = moments.scale;
     const float* weight = weight_.data();
     const float* bias = bias_.data();
     write(y, width, is_streamed, [&](std::int64_t i, auto extent) {
       return (load(x + i, extent) - mean) * scale * load(weight + i, extent) + load(bias + i, extent);
+    });
+  }
+
+  template <class T>
+  void run_backward(const T* x, const T* grad_y, T* grad_x, std::int64_t width, Moments moments,
+                    bool is_streamed) const {
+    const float count = static_cast<float>(width);
+    const float mean = moments.mean, scale = moments.scale;
+    const float* weight = weight_.data();
+    const auto weighted = [&](std::int64_t i, auto extent) {
+      return load(weight + i, extent) * load(grad_y + i, extent);  // 0 in lanes beyond a part, and so are its products
+    };
+    const float shift = sum_row(width, weighted) / count;
+    const float along_z =
+        sum_row(width, [&](std::int64_t i,
+                           auto extent) { return (load(x + i, extent) - mean) * scale * weighted(i, extent); }) /
+        count;
+    write(grad_x, width, is_streamed, [&](std::int64_t i, auto extent) {
+      return (weighted(i, extent) - shift - (load(x + i, extent) - mean) * scale * along_z) * scale;
     });
   }
 

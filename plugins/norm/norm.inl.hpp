@@ -73,4 +73,45 @@ void for_each_row(const lh_call& call, const DLTensor& x, const DLTensor& y, Bod
   });
 }
 
+// Runs body(row, width, is_streamed) for each row of x in training; grad_x, where it is wanted, decides is_streamed.
+template <class T, class Body>
+void for_each_row_backward(const lh_call& call, const DLTensor& x, Body&& body) {
+  const std::int64_t width = last_dim(x);
+  const std::int64_t rows = width == 0 ? 0 : row_count(x);
+  const bool is_streamed =
+      call.grad_in[0] != nullptr && rows * width * static_cast<std::int64_t>(sizeof(T)) >= streamed_bytes;
+  const std::int64_t least_rows = (least_per_worker + width) / (width + 1);
+  parallel_ranges(call.host, rows, least_rows, 1, [&](Range range, std::uint32_t) {
+    for (std::int64_t index = range.begin; index < range.end; ++index) {
+      body(index, width, is_streamed);
+    }
+    if (is_streamed) {
+      stream_end();
+    }
+  });
+}
+
+// grad_param[c] = the sum over all rows of term(row, c, extent). Workers share the columns and never the rows: the order
+// of additions is the same for any number of them. NULL: not wanted.
+template <class Term>
+void write_param_gradient(const lh_host* host, DLTensor* grad_param, std::int64_t rows, Term&& term) {
+  if (grad_param == nullptr) {
+    return;
+  }
+  const std::int64_t least_columns = (least_per_worker + rows) / (rows + 1);
+  parallel_ranges(host, last_dim(*grad_param), least_columns, column_grain, [&](Range range, std::uint32_t) {
+    visit_float(grad_param->dtype,
+                [&]<class P>() { write_column_sums(data<P>(*grad_param), range.begin, range.end, rows, term); });
+  });
+}
+
+// The rows of an input, from its inferred shape.
+inline std::size_t inferred_rows(const lh_shape& shape) {
+  std::size_t rows = 1;
+  for (std::int32_t d = 0; d + 1 < shape.ndim; ++d) {
+    rows *= static_cast<std::size_t>(shape.dim[d]);
+  }
+  return rows;
+}
+
 }  // namespace layerhub::norm

@@ -49,6 +49,16 @@ TEST_CASE("normal_cdf is within 2e-7 of erfc, and keeps its digits far below zer
   SUCCEED();
 }
 
+TEST_CASE("normal_density is within 1e-7 of the formula, and keeps its digits far from zero") {
+  for (float x = -12; x < 12; x += 0.001f) {
+    const double want =
+        std::exp(-0.5 * static_cast<double>(x) * static_cast<double>(x)) / std::sqrt(2 * std::acos(-1.0));
+    const double off = std::abs(static_cast<double>(normal_density(broadcast(x))[0]) - want);
+    if (off > 1e-7 || (std::abs(x) < 9 && off > 1e-5 * want)) FAIL(x << " is off by " << off);
+  }
+  CHECK(normal_density(broadcast(std::numeric_limits<float>::infinity()))[0] == 0);
+}
+
 TEST_CASE("sigmoid saturates without NaN") {
   CHECK(sigmoid(broadcast(-1e30f))[0] == 0);
   CHECK(sigmoid(broadcast(1e30f))[0] == 1);

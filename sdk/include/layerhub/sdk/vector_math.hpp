@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// exp and the cumulative normal distribution on vectors. No table, no call, no branch: every lane takes the same way.
+// exp and the normal distribution on vectors. No table, no call, no branch: every lane takes the same way.
 //
 // Coefficients are minimax fits (Remez exchange in 50 digits) of the functions named beside them; the bounds
 // are those of the fit, before rounding to float. Errors of the results, found by trying every float: see
@@ -56,6 +56,13 @@ inline Floats normal_cdf(Floats x) {
   p = p * t + 0.225634231f;
   const Floats tail = 0.5f * t * p * exp(-(z * z));
   return x < 0.f ? tail : 1.f - tail;
+}
+
+// The density of a standard normal number at x, the derivative of normal_cdf: e^(-x^2 / 2) / sqrt(2 pi). Its exponential
+// is written as that of normal_cdf, so that both together cost one.
+inline Floats normal_density(Floats x) {
+  const Floats z = (x < 0.f ? -x : x) * 0.707106781f;
+  return exp(-(z * z)) * 0.398942280f;
 }
 
 }  // namespace layerhub::sdk

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "support/kernel_instance.hpp"
+
+#include "support/thread_host.hpp"
+
+#include <layerhub/sdk/call.hpp>
+
+namespace layerhub::testing {
+
+std::vector<DLTensor*> tensors_of(const lh_kernel& kernel, const CaseTensors& tensors,
+                                  std::initializer_list<std::uint32_t> kinds) {
+  std::vector<DLTensor*> found;
+  for (const std::uint32_t kind : kinds) {
+    for (std::uint32_t a = 0; a < kernel.n_args; ++a) {
+      if (kernel.args[a].kind == kind) {
+        found.push_back(tensors[a] ? tensors[a]->tensor() : nullptr);
+      }
+    }
+  }
+  return found;
+}
+
+lh_tolerance tolerance_for(const lh_kernel& kernel, DLDataType dtype) {
+  lh_tolerance widest{};
+  for (std::uint32_t i = 0; i < kernel.n_tolerances; ++i) {
+    const lh_tolerance& row = kernel.tolerances[i];
+    if (sdk::same(row.dtype, dtype)) {
+      return row;
+    }
+    widest.relative = std::max(widest.relative, row.relative);
+    widest.absolute = std::max(widest.absolute, row.absolute);
+    widest.max_nmse = std::max(widest.max_nmse, row.max_nmse);
+  }
+  return widest;
+}
+
+Outcome judged(std::int32_t status, const char* function, const ErrorText& error) {
+  if (status == LH_OK) {
+    return {Outcome::passed, {}};
+  }
+  if (status == LH_DECLINED) {
+    return {Outcome::declined, {}};
+  }
+  return {Outcome::failed, std::string(function) + " returned " + std::to_string(status) + ": " +
+                               std::string(error.text, error.error.length)};
+}
+
+Instance::~Instance() {
+  if (instance_ != nullptr && kernel_.destroy != nullptr) {
+    kernel_.destroy(instance_);
+  }
+}
+
+std::vector<lh_attr> Instance::attributes() const {
+  std::vector<lh_attr> attributes;
+  for (std::uint32_t i = 0; i < kernel_.n_attrs; ++i) {
+    lh_attr attribute = kernel_.attrs[i].fallback;
+    const std::string_view name = sdk::view(attribute.name);
+    if (attribute.kind == LH_ATTR_STRING) {
+      attribute.value.s = sdk::str(made_.texts.find(name)->second);
+    } else if (attribute.kind == LH_ATTR_FLOAT) {
+      attribute.value.f = made_.numbers.find(name)->second;
+    } else {
+      attribute.value.i = static_cast<std::int64_t>(made_.numbers.find(name)->second);
+    }
+    attributes.push_back(attribute);
+  }
+  return attributes;
+}
+
+template <class Use>
+Outcome Instance::with_args(const CaseTensors& tensors, std::uint32_t mode, Use&& use) const {
+  const std::vector<lh_attr> attrs = attributes();
+  const std::vector<DLTensor*> params = tensors_of(kernel_, tensors, {LH_ARG_PARAM});
+  std::vector<lh_str> formats;
+  for (std::uint32_t a = 0; a < kernel_.n_args; ++a) {
+    if (kernel_.args[a].kind == LH_ARG_PARAM) {
+      const sdk::BlockFormat* format = made_.tensors[a].format;
+      formats.push_back(format == nullptr ? lh_str{} : sdk::str(format->name));
+    }
+  }
+  lh_create_args args{};
+  args.struct_size = sizeof args;
+  args.mode = mode;
+  args.host = ThreadHost::instance().host();
+  args.attrs = attrs.data();
+  args.n_attrs = static_cast<std::uint32_t>(attrs.size());
+  args.params = params.data();
+  args.n_params = static_cast<std::uint32_t>(params.size());
+  args.param_formats = formats.data();
+  return use(args);
+}
+
+Outcome Instance::create(const CaseTensors& tensors, std::uint32_t mode) {
+  if (kernel_.create == nullptr) {
+    return {Outcome::passed, {}};
+  }
+  return with_args(tensors, mode, [&](const lh_create_args& args) {
+    ErrorText error;
+    return judged(kernel_.create(&args, &instance_, &error.error), "create", error);
+  });
+}
+
+Outcome Instance::update_params(const CaseTensors& tensors, std::uint32_t mode) {
+  if (kernel_.update_params == nullptr) {
+    return {Outcome::passed, {}};
+  }
+  return with_args(tensors, mode, [&](const lh_create_args& args) {
+    ErrorText error;
+    return judged(kernel_.update_params(instance_, &args, &error.error), "update_params", error);
+  });
+}
+
+Outcome Instance::infer(std::size_t& forward_workspace, std::size_t& backward_workspace) const {
+  forward_workspace = backward_workspace = 0;
+  if (kernel_.infer == nullptr) {
+    return {Outcome::passed, {}};
+  }
+  std::vector<lh_shape> in, out;
+  for (const std::uint32_t kind : {LH_ARG_INPUT, LH_ARG_STATE, LH_ARG_OUTPUT}) {
+    for (std::uint32_t a = 0; a < kernel_.n_args; ++a) {
+      if (kernel_.args[a].kind != kind) {
+        continue;
+      }
+      lh_shape shape{};
+      if (kind == LH_ARG_OUTPUT) {
+        out.push_back(shape);
+        continue;
+      }
+      shape.ndim = static_cast<std::int32_t>(made_.tensors[a].shape.size());
+      shape.dtype = made_.tensors[a].dtype;
+      std::copy(made_.tensors[a].shape.begin(), made_.tensors[a].shape.end(), shape.dim);
+      in.push_back(shape);
+    }
+  }
+  ErrorText error;
+  return judged(kernel_.infer(instance_, in.data(), static_cast<std::uint32_t>(in.size()), out.data(),
+                              static_cast<std::uint32_t>(out.size()), nullptr, 0, &forward_workspace,
+                              &backward_workspace, &error.error),
+                "infer", error);
+}
+
+}  // namespace layerhub::testing
