@@ -53,10 +53,11 @@ bool cuda_fits(std::string_view text, std::uint32_t capability) {
     return false;
   }
   const std::uint32_t wanted = arch->major * 10 + arch->minor;
-  if (arch->suffix == 'a') {
+  if (arch->suffix == 'a') {  // PTX of such an arch is no newer device's either
     return capability == wanted;
   }
-  return capability >= wanted && (arch->ptx || capability / 10 == arch->major);
+  const bool runs_on_newer = arch->ptx && arch->suffix == 0;
+  return capability >= wanted && (runs_on_newer || capability / 10 == arch->major);
 }
 
 std::string_view without_features(std::string_view gfx) { return gfx.substr(0, gfx.find(':')); }

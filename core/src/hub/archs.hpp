@@ -4,7 +4,8 @@
 //   CUDA   "8.0"   the same major version, and at least this minor one
 //          "9.0a"  exactly this, since it uses what only this architecture has
 //          "10.0f" the same family: the same major version, and at least this minor one
-//          "+PTX"  behind one of the first form: this and everything newer, compiled when it is loaded
+//          "+PTX"  behind one of the first form: this and everything newer, compiled when it is loaded; adds nothing
+//                   to the other two, whose PTX is bound to the same devices
 //   ROCm   "gfx90a", features behind ":" left out on both sides
 #pragma once
 

@@ -80,3 +80,8 @@ TEST_CASE("the refusal names the archs and the capability") {
   CHECK_THAT(*archs_misfit({"8.0", "9.0a"}, "cuda", 75, ""), Contains("8.0, 9.0a") && Contains("capability 7.5"));
   CHECK_THAT(*archs_misfit({"gfx90a"}, "rocm", 0, "gfx942"), Contains("gfx90a") && Contains("gfx942"));
 }
+
+TEST_CASE("PTX of an arch with a or f stays with what that one runs on") {
+  check_cuda(
+      {{{"9.0a+PTX"}, 90, true}, {{"9.0a+PTX"}, 100, false}, {{"10.0f+PTX"}, 103, true}, {{"10.0f+PTX"}, 120, false}});
+}
