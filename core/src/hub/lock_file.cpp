@@ -64,6 +64,9 @@ Dependency dependency_at(const Json& object, const std::string& field) {
   }
   if (object.contains("revision")) {
     dependency.revision = text_at(object, "revision", field);
+    if (dependency.revision.empty()) {
+      throw Wrong{field + ".revision", "it is empty"};
+    }
     return dependency;
   }
   const Json& version = object["version"];
@@ -128,7 +131,7 @@ std::string write_lock_file(const HubLocks& locks) {
     if (dependency.version) {
       named["version"] = *dependency.version;
     } else {
-      named["revision"] = dependency.revision;
+      named["revision"] = dependency.revision.empty() ? commit : dependency.revision;  // the older form knows no other
     }
     list.push_back({{"dependency", std::move(named)}, {"lock", {{"commit", commit}}}});
   }

@@ -4,6 +4,8 @@
 #include "support/catch.hpp"
 #include "support/plugin_roots.hpp"
 
+#include <nlohmann/json.hpp>
+
 using namespace layerhub;
 using namespace layerhub::hub;
 using Catch::Matchers::Contains;
@@ -86,4 +88,21 @@ TEST_CASE("a repository with a lock file resolves to the locked commit") {
   CHECK(roots.resolver({"root"}).resolve(ref, "cpu").value().ref.revision == commit_a);
   ref.revision = "v1";
   CHECK_THAT(roots.resolver({"root"}).resolve(ref, "cpu").error().text, Contains("beside a lock file"));
+}
+
+TEST_CASE("a lock of the older form is not written as a dependency that says neither version nor revision") {
+  const HubLocks locks = parse_lock_file("[{\"repo_id\": \"org/a\", \"sha\": \"" + commit_a + "\"}]", "lock").value();
+  const nlohmann::json written = nlohmann::json::parse(write_lock_file(locks));
+  CHECK(written[0]["dependency"]["revision"] == commit_a);
+}
+
+TEST_CASE("a locked revision is any text but none: only the commit becomes a folder's name") {
+  const auto with = [](const char* revision) {
+    return refusal("[" +
+                   entry(std::string("\"repo-id\": \"org/a\", \"revision\": \"") + revision + "\"",
+                         "\"commit\": \"" + commit_a + "\"") +
+                   "]");
+  };
+  CHECK_THAT(with(""), Contains("[0].dependency.revision: it is empty"));
+  CHECK(with("refs/pr/3") == "taken");
 }
