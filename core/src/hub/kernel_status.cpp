@@ -23,9 +23,14 @@ Reason wrong(const std::string& place, const std::string& fact) {
 
 Result<RepositoryRef> parse_kernel_status(std::string_view text, std::string_view name) {
   BOOST_OUTCOME_TRY(const Toml toml, parse_toml(text, name));
+  for (const char* key : {"kind", "destination", "revision"}) {
+    if (const auto value = toml.value.find(key); value != toml.value.end() && !value->is_string()) {
+      return wrong(toml.at(name, key), "it is not a text; put it in quotation marks");
+    }
+  }
   const auto text_of = [&](const char* key) -> std::optional<std::string> {
     const auto value = toml.value.find(key);
-    return value != toml.value.end() && value->is_string() ? std::optional(value->get<std::string>()) : std::nullopt;
+    return value != toml.value.end() ? std::optional(value->get<std::string>()) : std::nullopt;
   };
   const std::optional<std::string> kind = text_of("kind"), destination = text_of("destination");
   if (!kind) {

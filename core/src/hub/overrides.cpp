@@ -12,7 +12,6 @@
 namespace layerhub::hub {
 namespace {
 
-constexpr const char* variable = "LAYERHUB_OVERRIDES";
 constexpr std::size_t max_file_bytes = std::size_t{1} << 20;
 
 std::string_view trimmed(std::string_view text) {
@@ -60,16 +59,24 @@ Result<Overrides> parse_overrides(std::string_view text, char separator, std::st
   return overrides;
 }
 
+std::optional<boost::filesystem::path> overrides_file() {
+  const std::optional<std::string> value = secure_environment(overrides_variable);
+  const bool is_file = value && !value->empty() && value->find('=') == std::string::npos;
+  return is_file ? std::optional<boost::filesystem::path>(*value) : std::nullopt;
+}
+
 Result<Overrides> environment_overrides() {
-  const std::optional<std::string> value = secure_environment(variable);
-  if (!value || value->empty()) {
-    return Overrides{};
+  const std::optional<boost::filesystem::path> file = overrides_file();
+  if (!file) {
+    return parse_overrides(secure_environment(overrides_variable).value_or(""), ';', overrides_variable);
   }
-  if (value->find('=') != std::string::npos) {
-    return parse_overrides(*value, ';', variable);
+  const Result<std::string> text = read_file(*file, max_file_bytes);
+  if (!text) {
+    return make_reason(text.error().code, "override",
+                       fmt::format("{}: `{}` is neither a list of org/name=path nor a file that can be read ({})",
+                                   overrides_variable, printable(file->string(), 400), text.error().text));
   }
-  BOOST_OUTCOME_TRY(const std::string text, read_file(*value, max_file_bytes));
-  return parse_overrides(text, '\n', printable(*value, 400));
+  return parse_overrides(text.value(), '\n', printable(file->string(), 400));
 }
 
 }  // namespace layerhub::hub

@@ -14,6 +14,7 @@
 #include <boost/filesystem/path.hpp>
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,6 +25,11 @@ using Overrides = std::map<std::string, boost::filesystem::path, std::less<>>;  
 // `name` stands for the list in messages. Refused as invalid_argument, naming the entry and its line: one that is not
 // repo_id=path, a repo_id that is none, one that stands twice, a path that is not there.
 Result<Overrides> parse_overrides(std::string_view text, char separator, std::string_view name);
+
+inline constexpr const char* overrides_variable = "LAYERHUB_OVERRIDES";
+
+// The file that the variable names; nothing where it is unset or a list. [thread-safe]
+std::optional<boost::filesystem::path> overrides_file();
 
 // Those of the environment; none where it is unset, and in a privileged process. [thread-safe]
 Result<Overrides> environment_overrides();

@@ -5,7 +5,6 @@
 #include "hub/archs.hpp"
 #include "hub/kernel_status.hpp"
 #include "hub/lock_file.hpp"
-#include "hub/overrides.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -41,6 +40,12 @@ std::vector<std::string> folders_in(const fs::path& folder) {
 bool is_folder(const fs::path& path) {
   boost::system::error_code error;
   return fs::is_directory(path, error);
+}
+
+// What is left of one that was removed, or is being made, is no revision.
+bool holds_revision(const fs::path& folder) {
+  boost::system::error_code error;
+  return is_folder(folder / "build") || fs::exists(folder / "kernel-status.toml", error);
 }
 
 std::string bare_library_hint(const fs::path& folder) {
@@ -159,20 +164,29 @@ Reason Resolver::missing(const RepositoryRef& ref) const {
 }
 
 Result<fs::path> Resolver::revision_folder(const RepositoryRef& ref) const {
+  std::optional<fs::path> hollow;  // serves the message where no root has more
   for (const Root& root : roots_) {
     if (root.ignored.empty()) {
       const fs::path folder = root.path / ref.repo_id / ref.revision_folder();
-      if (is_folder(folder)) {
+      if (holds_revision(folder)) {
         return folder;
+      }
+      if (!hollow && is_folder(folder)) {
+        hollow = folder;
       }
     }
   }
-  return missing(ref);
+  return hollow ? Result<fs::path>(*hollow) : missing(ref);
 }
 
-Result<RepositoryRef> Resolver::follow_redirects(RepositoryRef ref, std::vector<std::string>& notes) const {
+// Ends at a repository that is overridden, too: what is in the roots does not count for it.
+Result<RepositoryRef> Resolver::follow_redirects(RepositoryRef ref, const Overrides& overrides,
+                                                 std::vector<std::string>& notes) const {
   for (int hops = 0; hops <= max_redirects; ++hops) {
     BOOST_OUTCOME_TRY(check_repository_ref(ref));
+    if (overrides.contains(ref.repo_id)) {
+      return ref;
+    }
     BOOST_OUTCOME_TRY(const fs::path folder, revision_folder(ref));
     BOOST_OUTCOME_TRY(std::optional<RepositoryRef> moved, read_kernel_status(folder));
     if (!moved) {
@@ -187,6 +201,35 @@ Result<RepositoryRef> Resolver::follow_redirects(RepositoryRef ref, std::vector<
                      {{"redirects", fmt::format("{}", fmt::join(notes, "; "))}});
 }
 
+Result<Resolved> Resolver::resolve_override(const RepositoryRef& ref, const fs::path& path,
+                                            std::string_view device_type, const DeviceFacts* device) const {
+  BOOST_OUTCOME_TRY(auto local, local_variants(path));
+  BOOST_OUTCOME_TRY(Resolved resolved,
+                    resolve_from(ref, {std::move(local.first), std::move(local.second)}, device_type, device));
+  if (resolved.metadata.repo != ref.repo_id) {
+    return make_reason(ErrorCode::bad_metadata, "override",
+                       fmt::format("LAYERHUB_OVERRIDES: {} holds {}, not {}; name the folder of the right repository",
+                                   printable(path.string(), 400), resolved.metadata.repo, ref.repo_id));
+  }
+  resolved.notes.push_back(fmt::format("{} is overridden by LAYERHUB_OVERRIDES: {}", ref.repo_id, path.string()));
+  return resolved;
+}
+
+Result<Resolved> Resolver::resolve_in_roots(const RepositoryRef& ref, std::string_view device_type,
+                                            const DeviceFacts* device) const {
+  BOOST_OUTCOME_TRY(const fs::path folder, revision_folder(ref));
+  BOOST_OUTCOME_TRY(Resolved resolved,
+                    resolve_from(ref, {folder / "build", folders_in(folder / "build")}, device_type, device));
+  BOOST_OUTCOME_TRY(check_names(resolved.metadata, ref, resolved.folder));
+  if (ref.version) {
+    const std::vector<int> available = versions(ref.repo_id);
+    if (!available.empty() && available.back() > *ref.version) {
+      resolved.newer_version = available.back();
+    }
+  }
+  return resolved;
+}
+
 Result<Resolved> Resolver::resolve(const RepositoryRef& given, std::string_view device_type,
                                    const DeviceFacts* device) const {
   BOOST_OUTCOME_TRY(check_repository_ref(given));
@@ -195,38 +238,19 @@ Result<Resolved> Resolver::resolve(const RepositoryRef& given, std::string_view 
     return resolve_from(given, {std::move(local.first), std::move(local.second)}, device_type, device);
   }
   BOOST_OUTCOME_TRY(const Overrides overrides, environment_overrides());
-  if (const auto found = overrides.find(given.repo_id); found != overrides.end()) {
-    BOOST_OUTCOME_TRY(auto local, local_variants(found->second));
-    BOOST_OUTCOME_TRY(Resolved resolved,
-                      resolve_from(given, {std::move(local.first), std::move(local.second)}, device_type, device));
-    if (resolved.metadata.repo != given.repo_id) {
-      return make_reason(ErrorCode::bad_metadata, "override",
-                         fmt::format("LAYERHUB_OVERRIDES: {} holds {}, not {}; name the folder of the right repository",
-                                     printable(found->second.string(), 400), resolved.metadata.repo, given.repo_id));
-    }
-    resolved.notes.push_back(
-        fmt::format("{} is overridden by LAYERHUB_OVERRIDES: {}", given.repo_id, found->second.string()));
-    return resolved;
-  }
   RepositoryRef ref = given;
-  if (given.lock_file) {
+  if (given.lock_file && !overrides.contains(given.repo_id)) {
     BOOST_OUTCOME_TRY(const HubLocks locks, read_lock_file(*given.lock_file));
-    BOOST_OUTCOME_TRY(ref.revision, locked_commit(locks, given.repo_id, given.lock_file->string()));
+    BOOST_OUTCOME_TRY(ref.revision, locked_commit(locks, given.repo_id, printable(given.lock_file->string(), 400)));
     ref.lock_file.reset();
   }
   std::vector<std::string> notes;
-  BOOST_OUTCOME_TRY(ref, follow_redirects(std::move(ref), notes));
-  BOOST_OUTCOME_TRY(const fs::path folder, revision_folder(ref));
-  BOOST_OUTCOME_TRY(Resolved resolved,
-                    resolve_from(ref, {folder / "build", folders_in(folder / "build")}, device_type, device));
-  BOOST_OUTCOME_TRY(check_names(resolved.metadata, ref, resolved.folder));
-  resolved.notes = std::move(notes);
-  if (ref.version) {
-    const std::vector<int> available = versions(ref.repo_id);
-    if (!available.empty() && available.back() > *ref.version) {
-      resolved.newer_version = available.back();
-    }
-  }
+  BOOST_OUTCOME_TRY(ref, follow_redirects(std::move(ref), overrides, notes));
+  const auto overridden = overrides.find(ref.repo_id);
+  BOOST_OUTCOME_TRY(Resolved resolved, overridden != overrides.end()
+                                           ? resolve_override(ref, overridden->second, device_type, device)
+                                           : resolve_in_roots(ref, device_type, device));
+  resolved.notes.insert(resolved.notes.begin(), notes.begin(), notes.end());
   return resolved;
 }
 
@@ -294,7 +318,7 @@ std::vector<Found> Resolver::scan() const {
   for (const Root& root : roots_) {
     if (root.ignored.empty()) {
       for (const RepositoryRef& ref : revisions_in(root.path)) {
-        if (seen.insert(ref.text()).second) {
+        if (holds_revision(root.path / ref.repo_id / ref.revision) && seen.insert(ref.text()).second) {
           scan_revision(root.path, ref, all);
         }
       }

@@ -8,11 +8,12 @@
 // Folders whose names begin with a dot are not looked at: a plugin is published by renaming its staging folder.
 //
 // What wins, in this order: LAYERHUB_OVERRIDES, whatever revision is asked for; then the roots, the first that has the
-// revision. A kernel-status.toml in the revision's folder sends the search to another repository, which is held to the
+// revision: a folder with build/ or kernel-status.toml. A kernel-status.toml in the revision's folder sends the search to another repository, which is held to the
 // same rules as if it had been named.
 #pragma once
 
 #include "hub/metadata.hpp"
+#include "hub/overrides.hpp"
 #include "hub/repository_ref.hpp"
 #include "hub/roots.hpp"
 #include "hub/system_facts.hpp"
@@ -75,7 +76,12 @@ class Resolver {
 
   Result<Resolved> resolve_from(const RepositoryRef& ref, Variants variants, std::string_view device_type,
                                 const DeviceFacts* device) const;
-  Result<RepositoryRef> follow_redirects(RepositoryRef ref, std::vector<std::string>& notes) const;
+  Result<Resolved> resolve_override(const RepositoryRef& ref, const boost::filesystem::path& path,
+                                    std::string_view device_type, const DeviceFacts* device) const;
+  Result<Resolved> resolve_in_roots(const RepositoryRef& ref, std::string_view device_type,
+                                    const DeviceFacts* device) const;
+  Result<RepositoryRef> follow_redirects(RepositoryRef ref, const Overrides& overrides,
+                                         std::vector<std::string>& notes) const;
   Result<boost::filesystem::path> revision_folder(const RepositoryRef& ref) const;
   Reason missing(const RepositoryRef& ref) const;
   void scan_revision(const boost::filesystem::path& root, const RepositoryRef& ref, std::vector<Found>& all) const;

@@ -252,10 +252,14 @@ std::vector<VariantVerdict> judge_variants(const std::vector<std::string>& names
 
 std::vector<std::string> trace_lines(const std::vector<VariantVerdict>& verdicts) {
   std::vector<std::string> lines;
-  for (std::size_t i = 0; i < verdicts.size(); ++i) {
-    const VariantVerdict& v = verdicts[i];
-    lines.push_back(v.reason.empty() ? fmt::format("`{}` compatible{}", printable(v.name), i == 0 ? ", preferred" : "")
-                                     : fmt::format("`{}`: {}", printable(v.name), v.reason));
+  bool have_preferred = false;  // not always the first: its archs may have refused it since
+  for (const VariantVerdict& v : verdicts) {
+    if (!v.reason.empty()) {
+      lines.push_back(fmt::format("`{}`: {}", printable(v.name), v.reason));
+      continue;
+    }
+    lines.push_back(fmt::format("`{}` compatible{}", printable(v.name), have_preferred ? "" : ", preferred"));
+    have_preferred = true;
   }
   std::sort(lines.begin(), lines.end());
   return lines;

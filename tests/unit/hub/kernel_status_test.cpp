@@ -4,6 +4,8 @@
 #include "support/catch.hpp"
 #include "support/plugin_roots.hpp"
 
+#include <cstdlib>
+
 using namespace layerhub;
 using namespace layerhub::hub;
 using Catch::Matchers::Contains;
@@ -92,4 +94,23 @@ TEST_CASE("the destination of a redirect is held to the same rules as a reposito
   redirect(roots, "a/b/v1", "kind = \"redirect\"\ndestination = \"is/missing\"");
   CHECK_THAT(roots.resolver({"root"}).resolve(named("a/b", "v1"), "cpu").error().text,
              Contains("is/missing@main") && Contains("in no plugin directory"));
+}
+
+TEST_CASE("a key of a status that is no text is refused, not read as if it were missing") {
+  CHECK_THAT(refusal("kind = \"redirect\"\ndestination = \"a/b\"\nrevision = 2"),
+             Contains("kernel-status.toml:3: revision"));
+  CHECK_THAT(refusal("kind = true"), Contains("kernel-status.toml:1: kind") && !Contains("missing"));
+}
+
+TEST_CASE("an override of the repository that a redirect leads to is used") {
+  Roots roots;
+  roots.add("root", "new/home", "main");
+  const boost::filesystem::path work = roots.add("work", "new/home", "main");
+  redirect(roots, "old/home/v1", "kind = \"redirect\"\ndestination = \"new/home\"");
+  ::setenv("LAYERHUB_OVERRIDES", ("new/home=" + work.string()).c_str(), 1);
+  const auto resolved = roots.resolver({"root"}).resolve(named("old/home", "v1"), "cpu");
+  ::unsetenv("LAYERHUB_OVERRIDES");
+  REQUIRE(resolved);
+  CHECK(resolved.value().folder == work);
+  CHECK(resolved.value().notes.size() == 2);
 }

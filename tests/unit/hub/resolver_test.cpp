@@ -5,6 +5,7 @@
 #include "support/plugin_roots.hpp"
 
 #include <boost/filesystem/operations.hpp>
+#include <nlohmann/json.hpp>
 
 #include <string>
 
@@ -112,4 +113,34 @@ TEST_CASE("only v and a number without leading zeros is a version") {
     INFO(other);
     CHECK_FALSE(version_of(other));
   }
+}
+
+TEST_CASE("a build whose archs leave the device out gives way to the next, and the trace says which is used") {
+  Roots roots;
+  const fs::path newer = roots.add("a", "org/name", "v1", "layerhub1-cu128-x86_64-linux");
+  const fs::path older = roots.add("a", "org/name", "v1", "layerhub1-cu126-x86_64-linux");
+  const std::string file = (newer / "metadata.json").string();
+  std::ifstream in(file);
+  nlohmann::json metadata = nlohmann::json::parse(in);
+  metadata["backend"]["archs"] = {"9.0a"};
+  std::ofstream(file) << metadata;
+  SystemFacts facts;
+  facts.cuda = BackendVersion{12, 8};
+  const Resolver hub(roots.resolver({"a"}).roots(), facts);
+  const DeviceFacts device{80, ""};
+  const auto resolved = hub.resolve(at("org/name", "v1"), "cuda", &device);
+  REQUIRE(resolved);
+  CHECK(resolved.value().folder == older);
+  CHECK(resolved.value().trace ==
+        std::vector<std::string>{"`layerhub1-cu126-x86_64-linux` compatible, preferred",
+                                 "`layerhub1-cu128-x86_64-linux`: its archs (9.0a) do not include capability 8.0"});
+}
+
+TEST_CASE("a revision's folder without builds hides no other root's in a listing") {
+  Roots roots;
+  fs::create_directories(roots.base() / "first/org/name/v1");
+  const fs::path variant = roots.add("second", "org/name", "v1");
+  const std::vector<Found> found = roots.resolver({"first", "second"}).scan();
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].folder == variant);
 }
