@@ -2,10 +2,13 @@
 #include "hub/resolution_cache.hpp"
 
 #include "base/os.hpp"
+#include "hub/overrides.hpp"
 
 #include <fmt/format.h>
+#include <boost/filesystem/operations.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <list>
 #include <mutex>
 #include <utility>
@@ -17,6 +20,10 @@ namespace fs = boost::filesystem;
 
 constexpr std::size_t max_entries = 256;
 
+// File systems stamp changes with a clock that ticks every few milliseconds: a second change that follows the first as
+// closely may not show.
+constexpr std::int64_t settled_after_ns = 20'000'000;
+
 // A path that a resolution looked at; nothing: there was nothing of that name.
 struct Witness {
   fs::path path;
@@ -27,57 +34,110 @@ struct Witness {
     return found ? std::optional(found.value()) : std::nullopt;
   }
   bool is_unchanged() const { return look_at(path) == identity; }
+  bool is_older_than(std::int64_t time_ns) const { return !identity || identity->ctime_ns < time_ns; }
 };
+
+bool unchanged(const std::vector<Witness>& witnesses) {
+  return std::all_of(witnesses.begin(), witnesses.end(), [](const Witness& w) { return w.is_unchanged(); });
+}
 
 struct Entry {
   std::string key;
   std::vector<Witness> witnesses;
   std::shared_ptr<const Resolved> resolved;
 };
+using Entries = std::list<std::shared_ptr<const Entry>>;
 
 struct Cache {
   std::mutex mutex;
-  std::list<Entry> entries;  // the one that served last in front
+  Entries entries;  // the one that served last in front
+
+  Entries::iterator find(const std::string& key) {
+    return std::find_if(entries.begin(), entries.end(), [&](const auto& entry) { return entry->key == key; });
+  }
 };
 Cache& cache() {
   static Cache& instance = *new Cache;
   return instance;
 }
 
+std::int64_t now_ns() {
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(since_1970).count();
+}
+
+// Everything but files that an answer depends on, each part ended by a NUL, which no path has. The working folder is
+// among it because of relative paths.
 std::string key_of(const Resolver& resolver, const RepositoryRef& ref, std::string_view device_type,
                    const DeviceFacts* device) {
-  std::string key = fmt::format("{}\n{}\n{}\n", ref.text(), ref.version ? "version" : "", device_type);
-  key += device == nullptr ? "-\n" : fmt::format("{} {}\n", device->capability, device->arch);
-  key += secure_environment("LAYERHUB_OVERRIDES").value_or("") + "\n";
-  for (const Root& root : resolver.roots()) {
-    key += root.path.string();
-    key += root.ignored.empty() ? '\n' : '\r';
+  std::string key;
+  const auto add = [&](std::string_view part) { key.append(part).push_back('\0'); };
+  boost::system::error_code error;
+  add(ref.local ? "local" : ref.lock_file ? "locked" : ref.version ? "version" : "revision");
+  add(ref.text());
+  add(fs::current_path(error).native());
+  add(device_type);
+  add(device == nullptr ? "" : fmt::format("{} {}", device->capability, device->arch));
+  add(secure_environment(overrides_variable).value_or(""));
+  const SystemFacts& facts = resolver.facts();
+  add(facts.cpu_arch);
+  add(facts.os);
+  for (const auto& runtime : facts.runtimes()) {
+    add(runtime ? fmt::format("{}.{}", runtime->major, runtime->minor) : "");
   }
-  for (const auto& runtime : resolver.facts().runtimes()) {
-    key += runtime ? fmt::format("{}.{} ", runtime->major, runtime->minor) : "- ";
+  for (const Root& root : resolver.roots()) {
+    if (root.ignored.empty()) {
+      add(root.path.native());
+    }
   }
   return key;
 }
 
-// Before the resolution, so that a change in between makes the entry stale and not wrong.
-std::vector<Witness> witnesses_of(const Resolver& resolver, const RepositoryRef& ref) {
+// The folders and files that decide which build folder serves `ref`; with a lock file, the commit's own are not known
+// yet.
+std::vector<fs::path> paths_of(const Resolver& resolver, const RepositoryRef& ref) {
   std::vector<fs::path> paths;
-  if (ref.lock_file) {
-    paths.push_back(*ref.lock_file);
-  }
   if (ref.local) {
     paths.push_back(*ref.local);
     paths.push_back(*ref.local / "build");
   } else {
     for (const Root& root : resolver.roots()) {
       if (root.ignored.empty()) {
-        const fs::path repository = root.path / ref.repo_id, revision = repository / ref.revision_folder();
-        for (const fs::path& path : {repository, revision, revision / "build"}) {
-          paths.push_back(path);
+        const fs::path repository = root.path / ref.repo_id;
+        paths.push_back(repository);
+        if (!ref.lock_file) {
+          const fs::path revision = repository / ref.revision_folder();
+          paths.push_back(revision);
+          paths.push_back(revision / "build");
         }
       }
     }
   }
+  if (ref.lock_file) {
+    paths.push_back(*ref.lock_file);
+  }
+  if (const std::optional<fs::path> file = overrides_file()) {
+    paths.push_back(*file);
+  }
+  return paths;
+}
+
+// With the paths that are known only after a resolution: those of a locked commit, and the metadata of the variants.
+std::vector<fs::path> paths_of(const Resolver& resolver, const RepositoryRef& ref, const Resolved& resolved) {
+  std::vector<fs::path> paths = paths_of(resolver, ref);
+  if (ref.lock_file) {
+    const std::vector<fs::path> commit = paths_of(resolver, resolved.ref);
+    paths.insert(paths.end(), commit.begin(), commit.end());
+  }
+  boost::system::error_code error;
+  for (fs::directory_iterator variant(resolved.folder.parent_path(), error), end; !error && variant != end;
+       variant.increment(error)) {
+    paths.push_back(variant->path() / "metadata.json");
+  }
+  return paths;
+}
+
+std::vector<Witness> look_at_all(std::vector<fs::path> paths) {
   std::vector<Witness> witnesses;
   for (fs::path& path : paths) {
     const std::optional<FileIdentity> identity = Witness::look_at(path);
@@ -86,20 +146,32 @@ std::vector<Witness> witnesses_of(const Resolver& resolver, const RepositoryRef&
   return witnesses;
 }
 
+// The files are asked without the lock: a folder may be on a slow network.
 std::shared_ptr<const Resolved> find(const std::string& key) {
+  std::shared_ptr<const Entry> entry;
+  {
+    std::lock_guard lock(cache().mutex);
+    const auto found = cache().find(key);
+    if (found == cache().entries.end()) {
+      return nullptr;
+    }
+    cache().entries.splice(cache().entries.begin(), cache().entries, found);
+    entry = *found;
+  }
+  return unchanged(entry->witnesses) ? entry->resolved : nullptr;
+}
+
+// In place of the one of the same key, if there is one.
+void remember(Entry fresh) {
+  auto entry = std::make_shared<const Entry>(std::move(fresh));
   std::lock_guard lock(cache().mutex);
-  std::list<Entry>& entries = cache().entries;
-  const auto found = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.key == key; });
-  if (found == entries.end()) {
-    return nullptr;
+  if (const auto stale = cache().find(entry->key); stale != cache().entries.end()) {
+    cache().entries.erase(stale);
   }
-  if (!std::all_of(found->witnesses.begin(), found->witnesses.end(),
-                   [](const Witness& w) { return w.is_unchanged(); })) {
-    entries.erase(found);
-    return nullptr;
+  cache().entries.push_front(std::move(entry));
+  if (cache().entries.size() > max_entries) {
+    cache().entries.pop_back();
   }
-  entries.splice(entries.begin(), entries, found);
-  return found->resolved;
 }
 
 }  // namespace
@@ -110,18 +182,18 @@ Result<std::shared_ptr<const Resolved>> resolve_cached(const Resolver& resolver,
   if (std::shared_ptr<const Resolved> known = find(key)) {
     return known;
   }
-  std::vector<Witness> witnesses = witnesses_of(resolver, ref);
+  // A change while it is read is younger than `settled`; one folder exchanged for another old one shows in `before`.
+  const std::int64_t settled = now_ns() - settled_after_ns;
+  const std::vector<Witness> before = look_at_all(paths_of(resolver, ref));
   BOOST_OUTCOME_TRY(Resolved fresh, resolver.resolve(ref, device_type, device));
   auto resolved = std::make_shared<const Resolved>(std::move(fresh));
   if (!resolved->notes.empty()) {
     return resolved;  // overrides and redirects look at more than is watched here, and are rare
   }
-  const fs::path metadata = resolved->folder / "metadata.json";
-  witnesses.push_back({metadata, Witness::look_at(metadata)});
-  std::lock_guard lock(cache().mutex);
-  cache().entries.push_front({std::move(key), std::move(witnesses), resolved});
-  if (cache().entries.size() > max_entries) {
-    cache().entries.pop_back();
+  std::vector<Witness> witnesses = look_at_all(paths_of(resolver, ref, *resolved));
+  const auto is_settled = [&](const Witness& w) { return w.is_older_than(settled); };
+  if (std::all_of(witnesses.begin(), witnesses.end(), is_settled) && unchanged(before)) {
+    remember({std::move(key), std::move(witnesses), resolved});
   }
   return resolved;
 }

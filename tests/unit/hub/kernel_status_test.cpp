@@ -104,11 +104,11 @@ TEST_CASE("a key of a status that is no text is refused, not read as if it were 
 
 TEST_CASE("an override of the repository that a redirect leads to is used") {
   Roots roots;
-  roots.add("root", "new/home", "main");
-  const boost::filesystem::path work = roots.add("work", "new/home", "main");
-  redirect(roots, "old/home/v1", "kind = \"redirect\"\ndestination = \"new/home\"");
-  ::setenv("LAYERHUB_OVERRIDES", ("new/home=" + work.string()).c_str(), 1);
-  const auto resolved = roots.resolver({"root"}).resolve(named("old/home", "v1"), "cpu");
+  roots.add("root", "new/place", "main");
+  const boost::filesystem::path work = roots.add("work", "new/place", "main");
+  redirect(roots, "old/place/v1", "kind = \"redirect\"\ndestination = \"new/place\"");
+  ::setenv("LAYERHUB_OVERRIDES", ("new/place=" + work.string()).c_str(), 1);
+  const auto resolved = roots.resolver({"root"}).resolve(named("old/place", "v1"), "cpu");
   ::unsetenv("LAYERHUB_OVERRIDES");
   REQUIRE(resolved);
   CHECK(resolved.value().folder == work);

@@ -4,6 +4,8 @@
 #include "support/catch.hpp"
 #include "support/plugin_roots.hpp"
 
+#include <chrono>
+#include <cstdlib>
 #include <thread>
 
 using namespace layerhub;
@@ -19,12 +21,27 @@ RepositoryRef version(int n) {
   return ref;
 }
 
+// Long enough that what a test has just written is old enough to be remembered.
+void settle() { std::this_thread::sleep_for(std::chrono::milliseconds(60)); }
+
+class Environment {
+ public:
+  Environment(const char* name, const std::string& value) : name_(name) { ::setenv(name, value.c_str(), 1); }
+  ~Environment() { ::unsetenv(name_); }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+ private:
+  const char* name_;
+};
+
 }  // namespace
 
 TEST_CASE("a resolution that was made before is the same object while nothing has changed") {
   Roots roots;
   roots.add("root", "org/a", "v1");
   const Resolver resolver = roots.resolver({"root"});
+  settle();
   const auto first = resolve_cached(resolver, version(1), "cpu").value();
   CHECK(resolve_cached(resolver, version(1), "cpu").value() == first);
   CHECK_FALSE(resolve_cached(resolver, version(1), "cuda"));
@@ -34,6 +51,7 @@ TEST_CASE("a changed metadata file, another variant and a newer version are seen
   Roots roots;
   const boost::filesystem::path folder = roots.add("root", "org/a", "v1");
   const Resolver resolver = roots.resolver({"root"});
+  settle();
   const auto first = resolve_cached(resolver, version(1), "cpu").value();
   CHECK_FALSE(first->newer_version);
 
@@ -53,6 +71,7 @@ TEST_CASE("a repository that is dropped into an earlier root, or removed, is see
   roots.add("second", "org/a", "v1");
   boost::filesystem::create_directories(roots.base() / "first");
   const Resolver resolver = roots.resolver({"first", "second"});
+  settle();
   CHECK(resolve_cached(resolver, version(1), "cpu").value()->folder.string().find("second") != std::string::npos);
   roots.add("first", "org/a", "v1");
   CHECK(resolve_cached(resolver, version(1), "cpu").value()->folder.string().find("first") != std::string::npos);
@@ -60,4 +79,77 @@ TEST_CASE("a repository that is dropped into an earlier root, or removed, is see
   CHECK(resolve_cached(resolver, version(1), "cpu").value()->folder.string().find("second") != std::string::npos);
   boost::filesystem::remove_all(roots.base() / "second" / "org");
   CHECK_FALSE(resolve_cached(resolver, version(1), "cpu"));
+}
+
+TEST_CASE("a variant that is dropped into a locked commit's folder is seen at once") {
+  Roots roots;
+  const std::string commit(40, 'a');
+  const boost::filesystem::path folder = roots.add("root", "org/a", commit);
+  const boost::filesystem::path file = roots.base() / "kernels.lock";
+  std::ofstream(file.string()) << R"([{"repo_id": "org/a", "sha": ")" << commit << "\"}]";
+  const RepositoryRef locked{.repo_id = "org/a", .revision = {}, .version = {}, .local = {}, .lock_file = file};
+  const Resolver resolver = roots.resolver({"root"});
+  settle();
+  REQUIRE(resolve_cached(resolver, locked, "cpu").value()->trace.size() == 1);
+  roots.add("root", "org/a", commit, "layerhub1-cu130-x86_64-linux");
+  CHECK(resolve_cached(resolver, locked, "cpu").value()->trace.size() == 2);
+  boost::filesystem::rename(folder, folder.parent_path() / ".gone");
+  CHECK_FALSE(resolve_cached(resolver, locked, "cpu"));
+}
+
+TEST_CASE("a changed file of overrides is seen at once") {
+  Roots roots;
+  roots.add("root", "org/a", "v1");
+  roots.add("work", "org/a", "v1");
+  const std::string file = (roots.base() / "overrides").string();
+  std::ofstream(file) << "# none\n";
+  const Environment environment("LAYERHUB_OVERRIDES", file);
+  const Resolver resolver = roots.resolver({"root"});
+  settle();
+  REQUIRE(resolve_cached(resolver, version(1), "cpu").value()->notes.empty());
+  std::ofstream(file) << "org/a=" << (roots.base() / "work/org/a/v1").string() << "\n";
+  CHECK(resolve_cached(resolver, version(1), "cpu").value()->notes.size() == 1);
+}
+
+TEST_CASE(
+    "a local path is not taken for the repository that is written the same, nor for another folder of that name") {
+  Roots roots;
+  roots.add("root", "org/a", "v1");
+  roots.add("one", "org/a", "v1");
+  roots.add("two", "org/a", "v1");
+  const Resolver resolver = roots.resolver({"root"});
+  settle();
+  const RepositoryRef named{.repo_id = "org/a", .revision = "v1", .version = {}, .local = {}};
+  const RepositoryRef local{.repo_id = {}, .revision = {}, .version = {}, .local = "org/a@v1"};
+  REQUIRE(resolve_cached(resolver, named, "cpu"));
+  CHECK_FALSE(resolve_cached(resolver, local, "cpu"));
+  const RepositoryRef relative{.repo_id = {}, .revision = {}, .version = {}, .local = "org/a/v1"};
+  const boost::filesystem::path before = boost::filesystem::current_path();
+  boost::filesystem::current_path(roots.base() / "one");
+  CHECK(resolve_cached(resolver, relative, "cpu").value()->folder.string().find("/one/") != std::string::npos);
+  boost::filesystem::current_path(roots.base() / "two");
+  CHECK(resolve_cached(resolver, relative, "cpu").value()->folder.string().find("/two/") != std::string::npos);
+  boost::filesystem::current_path(before);
+}
+
+TEST_CASE("what is decided for one system is not given to another") {
+  Roots roots;
+  roots.add("root", "org/a", "v1");
+  const Resolver here = roots.resolver({"root"});
+  SystemFacts other;
+  other.cpu_arch = "aarch64";
+  settle();
+  REQUIRE(resolve_cached(here, version(1), "cpu"));
+  CHECK_FALSE(resolve_cached(Resolver(here.roots(), other), version(1), "cpu"));
+}
+
+TEST_CASE("a change within one tick of the file system's clock is seen as well") {
+  for (int round = 0; round < 200; ++round) {
+    Roots roots;
+    roots.add("root", "org/a", "v1");
+    const Resolver resolver = roots.resolver({"root"});
+    REQUIRE(resolve_cached(resolver, version(1), "cpu"));
+    roots.add("root", "org/a", "v2");
+    REQUIRE(resolve_cached(resolver, version(1), "cpu").value()->newer_version == 2);
+  }
 }
