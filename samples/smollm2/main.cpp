@@ -38,9 +38,16 @@ layerhub::Mapping explicit_mapping() {
   return layerhub::Mapping(entries);
 }
 
+layerhub::Mapping mapping_for(const Options& options) {
+  if (!options.mapping.empty()) {
+    return layerhub::read_mapping(options.mapping);
+  }
+  return options.hub ? explicit_mapping() : layerhub::automatic_mapping();
+}
+
 // Puts a kernel under every layer; says which layers stay on their own forward and why.
-void bind(const Model& model, bool required) {
-  const layerhub::use_kernel_mapping scope(required ? explicit_mapping() : layerhub::automatic_mapping());
+void bind(const Model& model, const layerhub::Mapping& mapping, bool required) {
+  const layerhub::use_kernel_mapping scope(mapping);
   layerhub::KernelizeOptions options;
   if (required) {
     options.fallback = layerhub::Fallback::never;
@@ -89,7 +96,7 @@ void answer(const Options& options, Model& model, const Tokenizer& tokenizer) {
   }
   const Sampler sampler(options.temperature, options.seed);
   if (!options.own) {
-    bind(model, options.hub);
+    bind(model, mapping_for(options), options.hub);
     end_progress();
     print(options.prompt + "\n\n");
     Run run = generate(model, tokenizer, figures.prompt, options.tokens, Dtype::f16, sampler, print);
@@ -113,7 +120,7 @@ void answer(const Options& options, Model& model, const Tokenizer& tokenizer) {
     figures.own = {std::move(run), std::move(lines)};
     model.drop_own_weights();
     if (!options.own) {
-      bind(model, options.hub);
+      bind(model, mapping_for(options), options.hub);
       const std::vector<TokenId>& ids = figures.own->run.token_ids;
       const std::vector<TokenId> top = teacher_forced(model, figures.prompt, ids, Dtype::f16);
       std::size_t equal = 0;
@@ -153,7 +160,10 @@ int run(const Options& options) {
     return equal ? 0 : 1;
   }
   if (!options.evaluate.empty()) {
-    std::function<void()> with_plugins = [&] { bind(model, true); },
+    std::function<void()> with_plugins =
+                              [&] {
+                                bind(model, options.mapping.empty() ? explicit_mapping() : mapping_for(options), true);
+                              },
                           on_own_forwards = [&] { layerhub::unkernelize(model); };
     const std::string compared = evaluate(model, options.evaluate, options.own ? nullptr : with_plugins,
                                           options.hub ? nullptr : on_own_forwards, progress);

@@ -14,6 +14,7 @@ struct Options {
   unsigned threads = 0;  // 0: as many as there are processors
   bool own = false, hub = false;
   std::string plugins;  // "" : the default directories
+  std::string mapping;  // a mapping file or a lock; "": what is found
   std::string model;
   std::string json, tokenize, evaluate;
   double temperature = 0;

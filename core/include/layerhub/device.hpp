@@ -40,6 +40,7 @@ struct DeviceInfo {
   std::uint32_t capability = 0;
   std::string name;
   std::string features;  // comma separated, sorted: "avx512_vnni"
+  std::string arch{};    // "gfx90a:sramecc+"; empty where the capability says it all
 };
 
 // Throws Error(unsupported) where no runtime for this type is there, or no device of this ordinal. [thread-safe]

@@ -38,7 +38,7 @@ void set_runtime(DLDeviceType type, AskDevice ask) {
 DeviceInfo device_info(Device device) {
   if (device == Device::cpu()) {
     const hub::SystemFacts& facts = device::system_facts();
-    return {device, facts.cpu_capability, facts.cpu_name, fmt::format("{}", fmt::join(facts.cpu_features, ","))};
+    return {device, facts.cpu_capability, facts.cpu_name, fmt::format("{}", fmt::join(facts.cpu_features, ",")), {}};
   }
   device::AskDevice ask;
   {

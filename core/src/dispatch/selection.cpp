@@ -126,7 +126,9 @@ class Selector {
     selection_->layer_name = layer_name_of(entry.repository);
     const hub::Resolver resolver(hub::plugin_roots(entry.roots != nullptr ? *entry.roots : explicit_roots()),
                                  device::system_facts());
-    Result<std::shared_ptr<const hub::Resolved>> resolved = hub::resolve_cached(resolver, selection_->ref, device_);
+    const hub::DeviceFacts facts{selection_->device.capability, selection_->device.arch};
+    Result<std::shared_ptr<const hub::Resolved>> resolved =
+        hub::resolve_cached(resolver, selection_->ref, device_, &facts);
     if (!resolved) {
       return refuse(Refusal::failed, resolved.error());
     }

@@ -15,7 +15,7 @@ class TwoDevices {
  public:
   TwoDevices() {
     device::set_runtime(kDLCUDA, [](std::int32_t ordinal) {
-      return DeviceInfo{Device::cuda(ordinal), ordinal == 0 ? 80u : 90u, "a test's", ""};
+      return DeviceInfo{Device::cuda(ordinal), ordinal == 0 ? 80u : 90u, "a test's", "", ""};
     });
   }
   ~TwoDevices() { device::set_runtime(kDLCUDA, {}); }
