@@ -163,7 +163,8 @@ Result<void> write_all(int descriptor, std::string_view bytes, const std::string
 }  // namespace
 
 Result<void> write_file(const fs::path& file, std::string_view bytes) {
-  const std::string name = file.string(), beside = fmt::format("{}.{}.new", name, ::getpid());
+  const std::string& name = file.string();
+  const std::string beside = fmt::format("{}.{}.new", name, ::getpid());
   Result<void> written = success();
   {
     const Descriptor descriptor(retried([&] { return system_calls().create(beside.c_str()); }));

@@ -21,16 +21,6 @@
 namespace layerhub::dispatch {
 namespace {
 
-bool falls_back(Fallback policy, Refusal refusal) {
-  switch (policy) {
-    case Fallback::never: return false;
-    case Fallback::when_missing: return refusal == Refusal::missing;
-    case Fallback::when_unsupported: return refusal != Refusal::failed;
-    case Fallback::always: return true;
-  }
-  return false;
-}
-
 class Chain {
  public:
   // plugin: the selection's library where it is open already; set when it is opened here.

@@ -4,6 +4,7 @@
 
 #include "base/reason.hpp"
 #include "device/device_types.hpp"
+#include "dispatch/modes.hpp"
 
 #include <fmt/format.h>
 
@@ -56,13 +57,7 @@ void check_repository(const std::string& layer, const Repository& repository) {
 }
 
 void check_mode(const std::string& layer, Mode mode) {
-  if (mode == Mode::fallback) {
-    return;
-  }
-  const std::string fault = has(mode, Mode::deterministic)
-                                ? "deterministic is asked of a kernel; leave it to kernelize or use_call_options"
-                                : request_fault(mode);
-  if (!fault.empty()) {
+  if (const std::string fault = registration_fault(mode); !fault.empty()) {
     invalid(fmt::format("mapping of `{}`: a repository is registered for the mode {}: {}", printable(layer),
                         to_string(mode), fault));
   }
@@ -128,74 +123,7 @@ const IntervalEntry* narrowest(const std::vector<IntervalEntry>& intervals, std:
   return best;
 }
 
-std::vector<Mode> search_order(Mode request) {
-  const Mode inference_capture = Mode::inference | Mode::capture, training_capture = Mode::training | Mode::capture;
-  switch (bits(request) & ~bits(Mode::deterministic)) {
-    case bits(Mode::inference):
-      return {Mode::inference, inference_capture, Mode::training, training_capture, Mode::fallback};
-    case bits(Mode::training): return {Mode::training, training_capture, Mode::fallback};
-    case bits(inference_capture): return {inference_capture, training_capture, Mode::fallback};
-    default: return {training_capture, Mode::fallback};
-  }
-}
-
-std::string request_fault(Mode mode) {
-  if ((bits(mode) & ~bits(Mode::deterministic)) == 0 || bits(mode) > 31) {
-    return "it is empty; use inference or training";
-  }
-  if (has(mode, Mode::fallback)) {
-    return "fallback is for registration alone; use inference or training";
-  }
-  if (has(mode, Mode::inference) && has(mode, Mode::training)) {
-    return "inference and training exclude each other; use one of them";
-  }
-  return !has(mode, Mode::inference) && !has(mode, Mode::training)
-             ? "capture says how and not what; add inference or training"
-             : "";
-}
-
 }  // namespace dispatch
-
-namespace {
-constexpr std::pair<Mode, std::string_view> mode_names[] = {{Mode::inference, "inference"},
-                                                            {Mode::training, "training"},
-                                                            {Mode::capture, "capture"},
-                                                            {Mode::deterministic, "deterministic"},
-                                                            {Mode::fallback, "fallback"}};
-}  // namespace
-
-std::string to_string(Mode mode) {
-  std::string text;
-  for (const auto& [flag, name] : mode_names) {
-    if (has(mode, flag)) {
-      text += fmt::format("{}{}", text.empty() ? "" : "|", name);
-    }
-  }
-  return text.empty() ? "none" : text;
-}
-
-Mode parse_mode(std::string_view text) {
-  auto mode = static_cast<Mode>(0);
-  for (std::string_view rest = text; !rest.empty();) {
-    const std::string_view word = rest.substr(0, rest.find('|'));
-    const auto known =
-        std::find_if(std::begin(mode_names), std::end(mode_names), [&](const auto& n) { return n.second == word; });
-    if (known == std::end(mode_names) || known->first == Mode::fallback) {
-      throw Error(make_reason(ErrorCode::invalid_argument, "mode",
-                              fmt::format("mode `{}`: `{}` is none; write inference or training, with |capture or "
-                                          "|deterministic behind it",
-                                          printable(text), printable(word))));
-    }
-    mode = mode | known->first;
-    rest.remove_prefix(std::min(word.size() + 1, rest.size()));
-  }
-  return mode;
-}
-
-std::string_view to_string(Fallback policy) {
-  constexpr std::string_view names[] = {"never", "when_missing", "when_unsupported", "always"};
-  return names[static_cast<std::size_t>(policy) - 1];
-}
 
 Mapping::Mapping() : value_(dispatch::value_of(std::vector<LayerEntry>{})) {}
 Mapping::Mapping(std::initializer_list<LayerEntry> entries) : value_(dispatch::value_of(entries)) {}

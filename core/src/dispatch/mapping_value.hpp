@@ -55,12 +55,6 @@ std::uint64_t next_mapping_id() noexcept;
 // usable mode.
 const IntervalEntry* narrowest(const std::vector<IntervalEntry>& intervals, std::uint32_t capability) noexcept;
 
-// The modes under which a repository may be registered to serve a request, best first.
-std::vector<Mode> search_order(Mode request);
-
-// inference and training at once, capture alone, fallback: never a request. "" or what is wrong.
-std::string request_fault(Mode mode);
-
 // `base` (or nothing) and then `added`, as one value, with the options of `base`. The same two values give the same id
 // again as long as it is remembered, so that a scope that is entered for each request finds its layers bound.
 // [thread-safe]

@@ -6,6 +6,7 @@
 #include "base/reason.hpp"
 #include "dispatch/epoch.hpp"
 #include "dispatch/mapping_value.hpp"
+#include "dispatch/modes.hpp"
 
 #include <layerhub/detail/slot.hpp>
 #include <layerhub/error.hpp>

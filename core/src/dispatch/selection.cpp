@@ -293,11 +293,6 @@ const std::string& layer_name_of(const Repository& repository) {
   return std::visit([](const auto& r) -> const std::string& { return r.layer_name; }, repository);
 }
 
-bool supports(const hub::KernelInfo& kernel, Mode mode) {
-  return (!has(mode, Mode::training) || kernel.has_backward) && (!has(mode, Mode::capture) || kernel.can_capture()) &&
-         (!has(mode, Mode::deterministic) || kernel.is_deterministic());
-}
-
 std::string device_type_name(Device device) {
   const device::DeviceType* type = device::find_device_type(device.type);
   return type == nullptr ? to_string(device) : std::string(type->name);

@@ -6,6 +6,7 @@
 
 #include "base/reason.hpp"
 #include "dispatch/mapping_value.hpp"
+#include "dispatch/modes.hpp"
 #include "hub/resolver.hpp"
 #include "plugin/plugin.hpp"
 
@@ -26,9 +27,6 @@ struct Step {
   std::string text;  // what held, or the reason why it did not
   std::vector<Fact> facts{};
 };
-
-// What kind of refusal it is: the columns of Fallback's table.
-enum class Refusal : std::uint8_t { missing, unsupported, failed };
 
 struct Refused {
   Refusal kind = Refusal::missing;
@@ -83,8 +81,5 @@ class SelectionCache {
 hub::RepositoryRef ref_of(const Repository& repository);
 const std::string& layer_name_of(const Repository& repository);
 std::string device_type_name(Device device);  // "cuda"
-
-// Whether the kernel can do what a mode asks for.
-bool supports(const hub::KernelInfo& kernel, Mode mode);
 
 }  // namespace layerhub::dispatch

@@ -283,7 +283,9 @@ typedef struct lh_kernel {
    * Must not allocate outputs, start threads or throw [R3], nor synchronize the stream under LH_TRAIT_NO_HOST_SYNC.
    * Reentrant on one instance: scratch is the workspace. [any thread] */
   int32_t (*forward)(const lh_instance*, const lh_call*, lh_error*);
-  /* Gradients from saved tensors and grad_out into grad_in. NULL: no training. Otherwise as forward. [any thread] */
+  /* Gradients from saved tensors and grad_out into grad_in. `in` is that of the forward, `out` is not given (n_out is
+   * 0). Gradients are dense, of the shape and dtype of what they belong to. NULL: no training. Otherwise as forward.
+   * [any thread] */
   int32_t (*backward)(const lh_instance*, const lh_call*, lh_error*);
   /* Gives back what create() made, after the last call and its stream's work. NULL with a NULL create. [quiescent] */
   void (*destroy)(lh_instance*);
