@@ -91,8 +91,8 @@ void for_each_row_backward(const lh_call& call, const DLTensor& x, Body&& body) 
   });
 }
 
-// grad_param[c] = the sum over all rows of term(row, c, extent). Workers share the columns and never the rows: the order
-// of additions is the same for any number of them. NULL: not wanted.
+// grad_param[c] = the sum over all rows of term(row, c, extent). Workers share the columns and never the rows: the
+// order of additions is the same for any number of them. NULL: not wanted.
 template <class Term>
 void write_param_gradient(const lh_host* host, DLTensor* grad_param, std::int64_t rows, Term&& term) {
   if (grad_param == nullptr) {

@@ -15,8 +15,8 @@ namespace layerhub::testing {
 namespace {
 
 constexpr std::size_t samples_of_tensor = 64;
-constexpr std::int64_t small_case = 6000;      // elements of all tensors of a case
-constexpr std::int64_t large_budget = 600000;  // elements of all larger cases of a kernel together
+constexpr std::int64_t small_case = 2000;      // elements of all tensors of a case
+constexpr std::int64_t large_budget = 250000;  // elements of all larger cases of a kernel together
 
 std::int64_t count_of(const TensorPlan& plan) {
   return plan.present ? std::accumulate(plan.shape.begin(), plan.shape.end(), std::int64_t{1}, std::multiplies<>()) : 0;
@@ -275,8 +275,26 @@ class GradientRun {
     return chosen;
   }
 
+  // Of the gradient of argument a; see gradient_run.hpp.
+  lh_tolerance tolerance(std::uint32_t a, double largest) const {
+    const lh_tolerance of_input = tolerance_for(kernel_, made_.tensors[0].dtype);
+    lh_tolerance wider = tolerance_for(kernel_, made_.tensors[a].dtype);
+    for (const auto& [output, grad] : weights_) {
+      for (const double g : grad) {
+        largest = std::max(largest, std::abs(g));
+      }
+    }
+    wider.absolute = std::max(wider.absolute, of_input.absolute) * largest;
+    wider.relative = std::max(wider.relative, of_input.relative);
+    wider.max_nmse = std::max(wider.max_nmse, of_input.max_nmse);
+    return wider;
+  }
+
   std::string compare(std::uint32_t a) {
     const std::vector<double> got = grad_in_[a]->values();
+    if (std::any_of(got.begin(), got.end(), [](double v) { return std::isnan(v); })) {
+      return " has an element that is NaN or was not written";
+    }
     const std::vector<double> x = tensors_[a]->values();
     std::vector<std::pair<std::size_t, double>> wanted;
     double largest = 1;
@@ -287,19 +305,20 @@ class GradientRun {
         largest = std::max(largest, std::abs(wanted.back().second));
       }
     }
-    const lh_tolerance of_input = tolerance_for(kernel_, made_.tensors[0].dtype);
-    const lh_tolerance of_gradient = tolerance_for(kernel_, made_.tensors[a].dtype);
-    const double absolute = std::max(of_input.absolute, of_gradient.absolute) * largest;
-    const double relative = std::max(of_input.relative, of_gradient.relative);
+    const lh_tolerance allowed = tolerance(a, largest);
+    double error = 0, power = 0;
     for (const auto& [i, want] : wanted) {
-      const double off = std::abs(got[i] - want), bound = absolute + relative * std::abs(want);
+      const double off = std::abs(got[i] - want), bound = allowed.absolute + allowed.relative * std::abs(want);
       if (!(off <= bound)) {
         return "[" + std::to_string(i) + "] is " + text_of_number(got[i]) + ", want " + text_of_number(want) +
                " (off by " + text_of_number(off) + ", allowed " + text_of_number(bound) + ")";
       }
+      error += off * off;
+      power += want * want;
     }
-    return std::any_of(got.begin(), got.end(), [](double v) { return std::isnan(v); }) ? " has an element that is NaN"
-                                                                                       : "";
+    return allowed.max_nmse != 0 && error > allowed.max_nmse * power
+               ? ": its mean square error is " + text_of_number(error / power) + " of its mean square"
+               : "";
   }
 
   std::vector<std::vector<std::byte>> gradient_bytes() const {
@@ -340,10 +359,12 @@ std::vector<KernelCase> gradient_cases_for(const lh_kernel& kernel, const KnownL
       large.push_back(std::move(made));
     }
   }
-  // An odd distance, so that what changes from case to case in a regular way does not always fall out.
-  const auto distance = static_cast<std::size_t>(elements / large_budget) | 1u;
-  for (std::size_t i = large.size(); i > 0; i -= std::min(i, distance)) {
-    chosen.push_back(std::move(large[i - 1]));
+  // The largest one always: it is the one that is given to several threads.
+  std::stable_sort(large.begin(), large.end(),
+                   [](const KernelCase& a, const KernelCase& b) { return element_count(a) > element_count(b); });
+  const auto distance = static_cast<std::size_t>(elements / large_budget + 1);
+  for (std::size_t i = 0; i < large.size(); i += distance) {
+    chosen.push_back(std::move(large[i]));
   }
   return chosen;
 }

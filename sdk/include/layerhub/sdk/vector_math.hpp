@@ -58,8 +58,8 @@ inline Floats normal_cdf(Floats x) {
   return x < 0.f ? tail : 1.f - tail;
 }
 
-// The density of a standard normal number at x, the derivative of normal_cdf: e^(-x^2 / 2) / sqrt(2 pi). Its exponential
-// is written as that of normal_cdf, so that both together cost one.
+// The density of a standard normal number at x, the derivative of normal_cdf: e^(-x^2 / 2) / sqrt(2 pi). Its
+// exponential is written as that of normal_cdf, so that both together cost one.
 inline Floats normal_density(Floats x) {
   const Floats z = (x < 0.f ? -x : x) * 0.707106781f;
   return exp(-(z * z)) * 0.398942280f;
