@@ -7,26 +7,15 @@
 
 #include <layerhub/sdk/call.hpp>
 
-#include <cstdlib>
 #include <set>
 
 namespace layerhub::testing {
 namespace {
 
-std::string name_of(const BuiltLibrary& library, const lh_kernel& kernel) {
-  return library.name + ": " + std::string(sdk::view(kernel.layer)) + " (" +
-         std::string(sdk::view(kernel.implementation)) + ")";
-}
-
-bool is_wanted(const std::string& name) {
-  const char* filter = std::getenv("LAYERHUB_TEST_KERNELS");
-  return filter == nullptr || name.find(filter) != std::string::npos;
-}
-
 TEST_CASE("every kernel that trains gives the gradients that finite differences of its layer's reference give") {
   for (const BuiltLibrary& library : open_built_plugins(LAYERHUB_PLUGIN_ROOT)) {
     for (const lh_kernel* kernel : library.kernels) {
-      const std::string name = name_of(library, *kernel);
+      const std::string name = kernel_name(library, *kernel);
       if (!library.missing.empty() || kernel->backward == nullptr || !is_wanted(name)) {
         continue;
       }

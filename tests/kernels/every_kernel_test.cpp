@@ -11,20 +11,9 @@
 #include <layerhub/sdk/call.hpp>
 
 #include <cstdio>
-#include <cstdlib>
 
 namespace layerhub::testing {
 namespace {
-
-std::string name_of(const BuiltLibrary& library, const lh_kernel& kernel) {
-  return library.name + ": " + std::string(sdk::view(kernel.layer)) + " (" +
-         std::string(sdk::view(kernel.implementation)) + ")";
-}
-
-bool is_wanted(const std::string& name) {
-  const char* filter = std::getenv("LAYERHUB_TEST_KERNELS");
-  return filter == nullptr || name.find(filter) != std::string::npos;
-}
 
 struct Tally {
   int passed = 0, declined = 0, failed = 0;
@@ -47,7 +36,7 @@ Tally run_all(const lh_kernel& kernel, const KnownLayer& layer) {
 TEST_CASE("every kernel that this processor can run keeps to its layer's reference") {
   for (const BuiltLibrary& library : open_built_plugins(LAYERHUB_PLUGIN_ROOT)) {
     for (const lh_kernel* kernel : library.kernels) {
-      const std::string name = name_of(library, *kernel);
+      const std::string name = kernel_name(library, *kernel);
       if (!library.missing.empty() || !is_wanted(name)) {
         continue;
       }

@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 
 namespace layerhub::testing {
@@ -70,6 +71,16 @@ BuiltLibrary open(const fs::path& path) {
 }
 
 }  // namespace
+
+std::string kernel_name(const BuiltLibrary& library, const lh_kernel& kernel) {
+  return library.name + ": " + std::string(sdk::view(kernel.layer)) + " (" +
+         std::string(sdk::view(kernel.implementation)) + ")";
+}
+
+bool is_wanted(const std::string& kernel_name) {
+  const char* filter = std::getenv("LAYERHUB_TEST_KERNELS");
+  return filter == nullptr || kernel_name.find(filter) != std::string::npos;
+}
 
 std::vector<BuiltLibrary> open_built_plugins(const std::string& root) {
   std::vector<BuiltLibrary> libraries;

@@ -18,4 +18,8 @@ struct BuiltLibrary {
 // Sorted by name; they stay open. Throws std::runtime_error for one that can't be opened: a defect of the build.
 std::vector<BuiltLibrary> open_built_plugins(const std::string& root);
 
+// "layerhub/norm@v1 norm-v4: RMSNorm (vector)", and whether LAYERHUB_TEST_KERNELS, where it is set, is part of that.
+std::string kernel_name(const BuiltLibrary& library, const lh_kernel& kernel);
+bool is_wanted(const std::string& kernel_name);
+
 }  // namespace layerhub::testing

@@ -8,8 +8,8 @@
 // Folders whose names begin with a dot are not looked at: a plugin is published by renaming its staging folder.
 //
 // What wins, in this order: LAYERHUB_OVERRIDES, whatever revision is asked for; then the roots, the first that has the
-// revision: a folder with build/ or kernel-status.toml. A kernel-status.toml in the revision's folder sends the search to another repository, which is held to the
-// same rules as if it had been named.
+// revision: a folder with build/ or kernel-status.toml. A kernel-status.toml in the revision's folder sends the search
+// to another repository, which is held to the same rules as if it had been named.
 #pragma once
 
 #include "hub/metadata.hpp"
