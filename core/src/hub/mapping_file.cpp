@@ -45,7 +45,7 @@ class Table {
     }
     return at(key);
   }
-  std::string text_or(const char* key, std::string otherwise) const { return has(key) ? text(key) : otherwise; }
+  std::string text_or(const char* key, const std::string& otherwise) const { return has(key) ? text(key) : otherwise; }
   std::uint32_t number_or(const char* key, std::uint32_t otherwise) const {
     if (!has(key)) {
       return otherwise;

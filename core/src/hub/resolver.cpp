@@ -255,8 +255,8 @@ Result<Resolved> Resolver::resolve(const RepositoryRef& given, std::string_view 
 }
 
 // The first variant in the order of preference whose name and archs fit.
-Result<Resolved> Resolver::resolve_from(const RepositoryRef& ref, Variants variants, std::string_view device_type,
-                                        const DeviceFacts* device) const {
+Result<Resolved> Resolver::resolve_from(const RepositoryRef& ref, const Variants& variants,
+                                        std::string_view device_type, const DeviceFacts* device) const {
   std::vector<VariantVerdict> verdicts = judge_variants(variants.names, facts_, device_type);
   Resolved resolved;
   resolved.ref = ref;

@@ -74,7 +74,7 @@ class Resolver {
     std::vector<std::string> names;
   };
 
-  Result<Resolved> resolve_from(const RepositoryRef& ref, Variants variants, std::string_view device_type,
+  Result<Resolved> resolve_from(const RepositoryRef& ref, const Variants& variants, std::string_view device_type,
                                 const DeviceFacts* device) const;
   Result<Resolved> resolve_override(const RepositoryRef& ref, const boost::filesystem::path& path,
                                     std::string_view device_type, const DeviceFacts* device) const;
