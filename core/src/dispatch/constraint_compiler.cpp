@@ -21,6 +21,10 @@ class ConstraintCompiler {
 
   Result<ConstraintProgram> run() {
     program_.kernel_ = &kernel_;
+    program_.tensors_.reserve(kernel_.arguments.size());
+    program_.may_alias_.reserve(kernel_.arguments.size());
+    program_.relations_.reserve(kernel_.constraints.size());
+    program_.failures_.reserve(6 * kernel_.arguments.size() + kernel_.constraints.size());
     place_tensors();
     for (const lh_constraint& c : kernel_.constraints) {
       compile(c);

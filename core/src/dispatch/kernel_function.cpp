@@ -17,10 +17,11 @@ void bind_function(const LayerRef& function, const Repository& repository, Devic
   dispatch::decide_function(function, repository, device, decision);
   decision.mapping = any_mapping;
   decision.tensors = {device.type, device.ordinal};
+  dispatch::ReplacedTables replaced;
   LayerState& state = dispatch::state_of(function);
   std::lock_guard lock(state.mutex);
   dispatch::put_row(state, std::move(decision));
-  dispatch::publish(function, state);
+  dispatch::publish(function, state, replaced);
 }
 
 // What a layer answers by its own forward is an error here.

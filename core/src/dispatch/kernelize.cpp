@@ -38,21 +38,38 @@ dispatch::Decision decide_layer(const LayerRef& layer, const KernelizeOptions& o
   return decision;
 }
 
-void publish_row(const LayerRef& layer, dispatch::Decision decision) {
+void publish_row(const LayerRef& layer, dispatch::Decision decision, dispatch::ReplacedTables& replaced) {
   LayerState& state = dispatch::state_of(layer);
   std::lock_guard lock(state.mutex);
   state.refused.reset();
   dispatch::put_row(state, std::move(decision));
-  dispatch::publish(layer, state);
+  dispatch::publish(layer, state, replaced);
 }
 
-std::string line_of(const dispatch::Decision& decision) {
-  if (decision.binding != nullptr) {
-    return fmt::format("{} on {}", decision.served_by(), to_string(decision.device));
+// The report's line for a decision; the layers that one kernel serves share theirs.
+class Lines {
+ public:
+  const std::string& of(const dispatch::Decision& decision) {
+    const plugin::Kernel* kernel = decision.binding == nullptr ? nullptr : decision.binding->kernel;
+    if (kernel == nullptr || kernel != kernel_) {
+      kernel_ = kernel;
+      line_ = make(decision);
+    }
+    return line_;
   }
-  const dispatch::Step* refusal = decision.last_refusal();
-  return refusal == nullptr ? "own forward" : refusal->text;
-}
+
+ private:
+  static std::string make(const dispatch::Decision& decision) {
+    if (decision.binding != nullptr) {
+      return fmt::format("{} on {}", decision.served_by(), to_string(decision.device));
+    }
+    const dispatch::Step* refusal = decision.last_refusal();
+    return refusal == nullptr ? "own forward" : refusal->text;
+  }
+
+  const plugin::Kernel* kernel_ = nullptr;
+  std::string line_;
+};
 
 }  // namespace
 
@@ -69,26 +86,31 @@ KernelizeReport kernelize_layers(const std::vector<LayerRef>& layers, const Kern
     decisions.push_back(decide_layer(layer, options, mapping, true, selections));
   }
   KernelizeReport report;
+  report.layers.reserve(layers.size());
+  dispatch::ReplacedTables replaced;
+  Lines lines;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     report.layers.push_back(
-        {std::string(layers[i].type->name), decisions[i].binding != nullptr, line_of(decisions[i])});
-    publish_row(layers[i], std::move(decisions[i]));
+        {std::string(layers[i].type->name), decisions[i].binding != nullptr, lines.of(decisions[i])});
+    publish_row(layers[i], std::move(decisions[i]), replaced);
   }
   return report;
 }
 
 void unkernelize_layers(const std::vector<LayerRef>& layers) {
+  dispatch::ReplacedTables replaced;
   for (const LayerRef& layer : layers) {
     LayerState& state = dispatch::state_of(layer);
     std::lock_guard lock(state.mutex);
     std::erase_if(state.rows, [](const dispatch::Decision& row) { return row.mapping == any_mapping; });
-    dispatch::publish(layer, state);
+    dispatch::publish(layer, state, replaced);
   }
 }
 
 void rebind_layers(const std::vector<LayerRef>& layers) {
   const std::shared_ptr<const dispatch::MappingValue> mapping = dispatch::current_mapping_value();
   dispatch::SelectionCache selections;
+  dispatch::ReplacedTables replaced;
   for (const LayerRef& layer : layers) {
     std::vector<KernelizeOptions> kernelized;
     {
@@ -100,10 +122,10 @@ void rebind_layers(const std::vector<LayerRef>& layers) {
         }
       }
       state.rows.clear();
-      dispatch::publish(layer, state);
+      dispatch::publish(layer, state, replaced);
     }
     for (const KernelizeOptions& options : kernelized) {
-      publish_row(layer, decide_layer(layer, options, mapping, false, selections));
+      publish_row(layer, decide_layer(layer, options, mapping, false, selections), replaced);
     }
   }
 }

@@ -31,6 +31,8 @@ std::uint64_t next_serial() {
 
 OwnedTable* make_table(const detail::LayerState& state) {
   auto table = std::make_unique<OwnedTable>();
+  table->storage.reserve(state.rows.size());
+  table->held.reserve(state.rows.size());
   for (const Decision& row : state.rows) {
     const detail::BoundCall* binding = row.binding != nullptr ? row.binding.get() : &own_forward_call;
     table->storage.push_back({detail::device_key(row.tensors), row.mapping, binding});
@@ -82,11 +84,21 @@ void put_row(detail::LayerState& state, Decision decision) {
   }
 }
 
-void publish(const detail::LayerRef& layer, detail::LayerState& state) {
+ReplacedTables::~ReplacedTables() {
+  if (!tables_.empty()) {
+    retire([tables = std::move(tables_)] {
+      for (const detail::DispatchTable* table : tables) {
+        delete owned(table);
+      }
+    });
+  }
+}
+
+void publish(const detail::LayerRef& layer, detail::LayerState& state, ReplacedTables& replaced) {
   const detail::DispatchTable* fresh = state.rows.empty() ? &detail::empty_table : make_table(state);
-  const OwnedTable* old = owned(layer.slot->published().exchange(fresh, std::memory_order_seq_cst));
-  if (old != nullptr) {
-    retire([old] { delete old; });
+  const detail::DispatchTable* old = layer.slot->published().exchange(fresh, std::memory_order_seq_cst);
+  if (owned(old) != nullptr) {
+    replaced.add(old);
   }
 }
 
@@ -114,6 +126,7 @@ const detail::DispatchRow* find_row(const detail::DispatchTable& table, DLDevice
 
 void bind_for_call(const detail::LayerRef& layer, DLDevice device, const std::shared_ptr<const MappingValue>& mapping) {
   const Device folded = Device::of(device);
+  ReplacedTables replaced;  // retired after the mutex is free: what that destroys is the plugin's
   detail::LayerState& state = state_of(layer);
   std::lock_guard lock(state.mutex);
   if (find_row(layer.slot->table(), device, mapping->id) != nullptr) {
@@ -142,7 +155,7 @@ void bind_for_call(const detail::LayerRef& layer, DLDevice device, const std::sh
   }
   decision.tensors = device;
   put_row(state, std::move(decision));
-  publish(layer, state);
+  publish(layer, state, replaced);
 }
 
 }  // namespace dispatch

@@ -34,8 +34,22 @@ bool is_own_memory(const Decision& decision);
 // Puts a decision in front: in the place of one for the same device and mapping, or new. With the state's mutex held.
 void put_row(detail::LayerState& state, Decision decision);
 
-// Publishes the rows as they are now and retires what was published before. With the state's mutex held.
-void publish(const detail::LayerRef& layer, detail::LayerState& state);
+// Tables that one pass over many layers replaces: retired together when it ends, since each retirement interrupts every
+// core that runs a thread of this process.
+class ReplacedTables {
+ public:
+  ReplacedTables() = default;
+  ReplacedTables(const ReplacedTables&) = delete;
+  ReplacedTables& operator=(const ReplacedTables&) = delete;
+  ~ReplacedTables();
+  void add(const detail::DispatchTable* table) { tables_.push_back(table); }
+
+ private:
+  std::vector<const detail::DispatchTable*> tables_;
+};
+
+// Publishes the rows as they are now; what was published before goes to `replaced`. With the state's mutex held.
+void publish(const detail::LayerRef& layer, detail::LayerState& state, ReplacedTables& replaced);
 
 // The row for the device under the mapping, or nullptr. The caller has entered its thread's record.
 const detail::DispatchRow* find_row(const detail::DispatchTable& table, DLDevice device, std::uint64_t mapping);
