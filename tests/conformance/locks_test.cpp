@@ -133,4 +133,8 @@ TEST_CASE("explain holds the constraints against shapes that are given") {
   CHECK_THAT(with({2, 7}), Contains("own forward") && Contains("is not a multiple of 4"));
   CHECK_THAT(with({8}), Contains("has a rank that the kernel does not take"));
   CHECK_THAT(error_of([&] { explain(layer, ExplainOptions{.tensors = {{{2, 8}}}}); }), Contains("1 shapes are given"));
+  for (const std::vector<std::int64_t>& shape :
+       {std::vector<std::int64_t>{-1, 4}, {std::int64_t{1} << 62, 4}, std::vector<std::int64_t>(9, 4)}) {
+    CHECK_THAT(error_of([&] { with(shape); }), Contains("a shape has a negative dimension, too many of them"));
+  }
 }

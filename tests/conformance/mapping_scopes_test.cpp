@@ -234,3 +234,41 @@ TEST_CASE("properties are given with their own device type, and their bounds in 
   CHECK_THAT(error({"cpu", CudaProperties{{80, 90}}}), Contains("properties of cuda"));
   CHECK_THAT(error({"cuda", CudaProperties{{90, 80}}}), Contains("min_capability 90 is above max_capability 80"));
 }
+
+TEST_CASE("a host that enters ever new mappings is served under each, and again when it comes back") {
+  TestEnvironment env;
+  env.add("twice");
+  env.add("thrice");
+  const Scale layer;
+  const Mapping twice = scale_from("fakes/twice");
+  for (int round = 0; round < 40; ++round) {
+    const use_kernel_mapping fresh(scale_from(round % 2 == 0 ? "fakes/twice" : "fakes/thrice"));
+    CHECK(first_output(layer) == (round % 2 == 0 ? 2 : 3));
+    const use_kernel_mapping again(twice);
+    CHECK(first_output(layer) == 2);
+  }
+}
+
+TEST_CASE("what a host's own functions throw while a layer is bound passes, and the layer goes on") {
+  struct Throwing : use_kernel_forward_from_hub<Throwing, "Scale"> {
+    mutable int throws = 2;
+    bool hub_condition() const {
+      if (throws == 2) throw std::runtime_error("from hub_condition");
+      return true;
+    }
+    std::vector<Member> hub_members() const {
+      if (throws == 1) throw std::runtime_error("from hub_members");
+      return {};
+    }
+    void forward(const Tensor&, Tensor& y) const { y.values = own_outputs; }
+  };
+  TestEnvironment env;
+  env.add("twice");
+  const Throwing layer;
+  const use_kernel_mapping scope(scale_from("fakes/twice"));
+  for (; layer.throws > 0; --layer.throws) {
+    CHECK_THROWS_AS(outputs(layer), std::runtime_error);
+    CHECK_THROWS_AS(kernelize(layer), std::runtime_error);
+  }
+  CHECK(outputs(layer)[0] == 2);
+}

@@ -116,6 +116,19 @@ TEST_CASE("backward before a forward is an error") {
   CHECK_THROWS_AS(saved.input(0), Error);
 }
 
+TEST_CASE("backward refuses what another layer's forward saved") {
+  TestEnvironment env;
+  env.add("trains");
+  const Scale layer, other;
+  const use_kernel_mapping scope(scale_from("fakes/trains"));
+  const Tensor x({1, 2, 3});
+  Tensor y({0, 0, 0});
+  Saved saved;
+  layer(saved, x, y);
+  CHECK_THAT(error_of([&] { gradients(other, saved); }), Contains("another layer's forward"));
+  CHECK(gradients(layer, saved) == std::vector<float>{20, 40, 60});
+}
+
 TEST_CASE("backward finds what forward saved, also when one Saved serves again with another shape") {
   TestEnvironment env;
   env.add("saves");

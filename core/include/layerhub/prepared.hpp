@@ -59,8 +59,8 @@ class PreparedCall<Layer, detail::Signature<Parameters...>, Arguments...> {
 
   // Looks at the tensors again. Throws Error(invalid_argument) for a tensor of too many dimensions.
   void refresh() {
-    placed_ = place(views_);
     found_ = {};
+    placed_ = place(views_);
   }
 
  private:

@@ -32,7 +32,8 @@ struct SavedState;
 
 // What one forward keeps for its backward: the views of its inputs, whose memory stays the host's and must not change
 // until then; what the kernel saved, in memory of its own that the next forward uses again; and the binding, so that
-// both run the same kernel whatever is bound meanwhile. [one thread at a time]
+// both run the same kernel whatever is bound meanwhile. The layer must stay where it is until then. [one thread at a
+// time]
 class LAYERHUB_API Saved {
  public:
   Saved();

@@ -55,6 +55,19 @@ std::size_t count(const detail::LayerType& type, detail::HostArgumentKind kind) 
                                                 [&](const detail::HostArgument& a) { return a.kind == kind; }));
 }
 
+// So many elements fit no memory, and their offsets no number.
+bool is_possible(const ExplainOptions::TensorShape& tensor) {
+  constexpr std::int64_t most = std::int64_t{1} << 43;
+  std::int64_t elements = 1;
+  for (const std::int64_t size : tensor.shape) {
+    if (size < 0 || (size != 0 && elements > most / size)) {
+      return false;
+    }
+    elements *= size;
+  }
+  return tensor.shape.size() <= LH_MAX_RANK;
+}
+
 Step constraint_step(const detail::LayerType& type, const Binding& binding, const ExplainOptions& options) {
   const std::size_t inputs = count(type, detail::HostArgumentKind::read_tensor);
   const std::size_t written = count(type, detail::HostArgumentKind::written_tensor);
@@ -63,6 +76,12 @@ Step constraint_step(const detail::LayerType& type, const Binding& binding, cons
         make_reason(ErrorCode::invalid_argument, "explain",
                     fmt::format("layer `{}`: {} shapes are given, its forward has {} tensors; give one for each",
                                 type.name, options.tensors.size(), inputs + written)));
+  }
+  if (!std::all_of(options.tensors.begin(), options.tensors.end(), is_possible)) {
+    throw Error(make_reason(ErrorCode::invalid_argument, "explain",
+                            fmt::format("layer `{}`: a shape has a negative dimension, too many of them, or more "
+                                        "elements than any memory",
+                                        type.name)));
   }
   ShapedTensors tensors(options, binding.device);
   std::array<const DLTensor*, detail::max_inputs> in{};

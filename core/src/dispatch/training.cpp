@@ -62,6 +62,7 @@ struct KeptTensor {
 namespace detail {
 
 struct SavedState {
+  const void* layer = nullptr;                       // whose forward it was, as its LayerRef names it
   std::shared_ptr<const dispatch::Binding> binding;  // nullptr: forward was the host's own
   bool is_filled = false;
   std::size_t n_in = 0, n_out = 0, n_saved = 0;
@@ -319,6 +320,7 @@ std::int32_t run_backward(const Binding& binding, const SavedState& saved, const
 bool call_training(const LayerRef& layer, Saved& kept, const CallArguments& arguments) {
   SavedState& saved = kept.state();
   saved.is_filled = false;
+  saved.layer = layer.layer;
   saved.binding = training_binding(layer, arguments.device);
   keep_arguments(saved, arguments);
   if (saved.binding == nullptr) {
@@ -337,6 +339,9 @@ bool call_backward(const LayerRef& layer, const Saved& kept, const GradientArgum
   const SavedState& saved = kept.state();
   if (!saved.is_filled) {
     wrong(*layer.type, "backward has no forward before it; call layer(saved, ...) first");
+  }
+  if (saved.layer != layer.layer) {
+    wrong(*layer.type, "backward got what another layer's forward saved; keep one Saved for each call");
   }
   if (saved.binding == nullptr) {
     return false;
