@@ -136,7 +136,7 @@ TEST_CASE("a kernel that declines leaves the call to the own forward, counted an
   CHECK(outputs(layer) == own_outputs);
   CHECK(outputs(layer) == own_outputs);
   CHECK(binding_of(layer)->declined == 2);
-  CHECK_THAT(explain(layer), Contains("2 calls ran the own forward"));
+  CHECK_THAT(explain(layer), Contains("since the kernel declined them: 2"));
 }
 
 TEST_CASE("a kernel that throws is an error with its words, never an exception of its own") {

@@ -45,17 +45,17 @@ std::string under(const Decision& decision, std::uint64_t current) {
   if (decision.mapping == detail::any_mapping) {
     return "kernelized";
   }
-  return decision.mapping == current ? "the mapping in force" : "an earlier mapping";
+  return decision.mapping == current ? "the mapping in force" : "another mapping or for training";
 }
 
 std::string counts_of(const Binding& binding) {
   std::string text;
   if (const std::uint64_t refused = binding.refused.load()) {
-    text += fmt::format("  {} calls ran the own forward, since a constraint did not hold; the last: {}\n", refused,
+    text += fmt::format("  calls on the own forward, since a constraint did not hold: {}; the last: {}\n", refused,
                         binding.constraints.describe(binding.last_refused.load() - 1));
   }
   if (const std::uint64_t declined = binding.declined.load()) {
-    text += fmt::format("  {} calls ran the own forward, since the kernel declined them\n", declined);
+    text += fmt::format("  calls on the own forward, since the kernel declined them: {}\n", declined);
   }
   return text;
 }

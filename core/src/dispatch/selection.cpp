@@ -110,7 +110,8 @@ class Selector {
         selection_->registered = mode;
         pass("mapping", fmt::format("{} for {} with capability {}, registered for {}{}",
                                     ref_of(entry->second.repository).text(), device_, selection_->device.capability,
-                                    to_string(mode), entry->second.automatic ? ", found automatically" : ""));
+                                    mode == Mode::fallback ? "every mode" : to_string(mode),
+                                    entry->second.automatic ? ", found automatically" : ""));
         return &entry->second;
       }
     }
