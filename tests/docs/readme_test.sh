@@ -15,6 +15,7 @@ bad=0 seen=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export LAYERHUB=$PWD
+export CMAKE_GENERATOR=Ninja  # what tests/run installs; a reader has this or make
 
 # Writes the marked blocks of document $1 as files of folder $2: NUMBER.fence with the fence's words, NUMBER.body.
 split() {
