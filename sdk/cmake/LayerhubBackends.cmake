@@ -36,6 +36,10 @@ set(LAYERHUB_CPU_v4-vnni_CAPABILITY 4)
 set(LAYERHUB_CPU_v4-vnni_FEATURES "avx512_bf16,avx512_vnni")
 set(LAYERHUB_CPU_v4-vnni_FLAGS -march=x86-64-v4 -mavx512vnni -mavx512bf16 -mprefer-vector-width=512)
 
+# OpenCL: host code of the baseline that carries the source of its kernels. Any device of 1.2 can run them.
+set(LAYERHUB_OPENCL_BACKEND opencl12)
+set(LAYERHUB_OPENCL_CAPABILITY 12)
+
 # For every object of a plugin. No -ffast-math: linked into a library it sets flush-to-zero in the host's
 # thread. The two relaxations below change no result (errno and the exception flags are read by nobody) and
 # let loops vectorise. Hidden visibility and no GNU unique symbols keep two revisions in one process apart.

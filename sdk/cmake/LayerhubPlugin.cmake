@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-# layerhub_add_plugin(REPO org/name REVISION v1 [LICENSE Apache-2.0] [ROOT dir])
+# layerhub_add_plugin(REPO org/name REVISION v1 [LICENSE Apache-2.0] [ROOT dir] [BASELINE] [RESIDENT])
 #
 # Makes a plugin from the files of the current folder: sources are found by suffix (LayerhubBackends.cmake),
-# compiled once per capability level, linked into one library per level, described by a small program that
-# queries each of them, and laid out as <root>/<org>/<name>/<revision>/build/<variant>/. Include folders of
-# the plugin: its own folder. ROOT defaults to LAYERHUB_PLUGIN_ROOT, and that to <build>/plugins. The target
-# is plugin-<org>-<name>-<revision>.
+# compiled for each backend that has some, on the cpu once per capability level, linked into one library per
+# level, described by a small program that queries each of them, and laid out as
+# <root>/<org>/<name>/<revision>/build/<variant>/, one variant per backend. Include folders of the plugin: its
+# own folder. ROOT defaults to LAYERHUB_PLUGIN_ROOT, and that to <build>/plugins. The target is
+# plugin-<org>-<name>-<revision>. BASELINE: one library for every processor, where speed lies elsewhere.
+# RESIDENT: once loaded it stays loaded, as what a driver calls back into must.
 include_guard()
 include(${CMAKE_CURRENT_LIST_DIR}/LayerhubBackends.cmake)
 set(LAYERHUB_SDK_CMAKE_DIR ${CMAKE_CURRENT_LIST_DIR})
@@ -31,42 +33,107 @@ function(_layerhub_source_for stem level out)
   endforeach()
 endfunction()
 
-# One library: the level's objects and the entry unit at baseline flags.
-function(_layerhub_add_library target name level sources)
-  add_library(${target}-kernels OBJECT ${sources})
+# _layerhub_add_library(<target> <file name> <identity> RESIDENT sources...): a library of these sources and the
+# entry unit at baseline flags. How the sources are compiled is the caller's to say, on <target>-kernels.
+function(_layerhub_add_library target name identity resident)
+  add_library(${target}-kernels OBJECT ${ARGN})
   target_link_libraries(${target}-kernels PRIVATE layerhub::sdk)
   target_include_directories(${target}-kernels PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   target_compile_features(${target}-kernels PRIVATE cxx_std_20)
-  target_compile_options(${target}-kernels PRIVATE ${LAYERHUB_PLUGIN_FLAGS} ${LAYERHUB_CPU_${level}_FLAGS})
-  target_compile_definitions(${target}-kernels PRIVATE
-    LAYERHUB_TU_CAPABILITY=${LAYERHUB_CPU_${level}_CAPABILITY}
-    LAYERHUB_TU_FEATURES="${LAYERHUB_CPU_${level}_FEATURES}"
-    LAYERHUB_TU_LEVEL="${level}")
 
   add_library(${target}-entry OBJECT ${LAYERHUB_SDK_ENTRY})
   target_link_libraries(${target}-entry PRIVATE layerhub::sdk)
   target_compile_features(${target}-entry PRIVATE cxx_std_20)
   target_compile_options(${target}-entry PRIVATE ${LAYERHUB_ENTRY_FLAGS})
   # The identity of the sources, not of the moment: the same sources give the same library.
-  string(SHA256 build_id "${PLUGIN_REPO}@${PLUGIN_REVISION}/${level}/${CMAKE_CXX_COMPILER_VERSION}/${sources_digest}")
+  string(SHA256 build_id "${PLUGIN_REPO}@${PLUGIN_REVISION}/${identity}/${CMAKE_CXX_COMPILER_VERSION}/${sources_digest}")
   string(SUBSTRING ${build_id} 0 16 build_id)
   target_compile_definitions(${target}-entry PRIVATE
     LAYERHUB_PLUGIN_REPO="${PLUGIN_REPO}" LAYERHUB_PLUGIN_REVISION="${PLUGIN_REVISION}"
-    LAYERHUB_PLUGIN_BUILD_ID="${build_id}"
+    LAYERHUB_PLUGIN_BUILD_ID="${build_id}" $<$<BOOL:${resident}>:LAYERHUB_PLUGIN_RESIDENT>
     LAYERHUB_PLUGIN_TOOLCHAIN="${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
 
   add_library(${target} MODULE $<TARGET_OBJECTS:${target}-kernels> $<TARGET_OBJECTS:${target}-entry>)
-  set_target_properties(${target} PROPERTIES PREFIX "" OUTPUT_NAME ${name}-${level} LINKER_LANGUAGE CXX
+  set_target_properties(${target} PROPERTIES PREFIX "" OUTPUT_NAME ${name} LINKER_LANGUAGE CXX
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/libraries INTERPROCEDURAL_OPTIMIZATION OFF
     LINK_DEPENDS ${LAYERHUB_SDK_CMAKE_DIR}/plugin.version)
+  target_link_libraries(${target} PRIVATE ${CMAKE_DL_LIBS})
   target_link_options(${target} PRIVATE -Wl,--version-script=${LAYERHUB_SDK_CMAKE_DIR}/plugin.version -Wl,--as-needed)
   if(NOT LAYERHUB_SANITIZER)  # a sanitizer's runtime is resolved from the program
     target_link_options(${target} PRIVATE -Wl,-z,defs)
   endif()
 endfunction()
 
+# One library of host code: `level` names it, `capability` and `features` are what its kernels then need.
+function(_layerhub_add_host_library target name level capability features flags sources)
+  _layerhub_add_library(${target} ${name}-${level} ${level} "${PLUGIN_RESIDENT}" ${sources})
+  target_compile_options(${target}-kernels PRIVATE ${LAYERHUB_PLUGIN_FLAGS} ${flags})
+  target_compile_definitions(${target}-kernels PRIVATE LAYERHUB_TU_CAPABILITY=${capability}
+    LAYERHUB_TU_FEATURES="${features}" LAYERHUB_TU_LEVEL="${level}")
+endfunction()
+
+# Lays the libraries of one backend out as the variant `layerhub1-<tag>-x86_64-linux`. `described`: a list of
+# file:capability:features. `archs`: what metadata says of the targets, comma separated, or empty.
+function(_layerhub_publish_variant target backend tag archs libraries described)
+  set(folder ${PLUGIN_ROOT}/${PLUGIN_REPO}/${PLUGIN_REVISION}/build/layerhub1-${tag}-x86_64-linux)
+  set(stamp ${CMAKE_CURRENT_BINARY_DIR}/${target}-${backend}.stamp)
+  add_custom_command(OUTPUT ${stamp}
+    COMMAND ${CMAKE_COMMAND} -DDESCRIBE=$<TARGET_FILE:layerhub::describe_plugin> -DFOLDER=${folder}
+            "-DLIBRARIES=${described}" -DREPO=${PLUGIN_REPO} -DREVISION=${PLUGIN_REVISION} -DLICENSE=${PLUGIN_LICENSE}
+            -DBACKEND=${backend} -DARCHS=${archs} -P ${LAYERHUB_SDK_CMAKE_DIR}/publish_plugin.cmake
+    COMMAND ${CMAKE_COMMAND} -E touch ${stamp}
+    DEPENDS ${libraries} layerhub::describe_plugin ${LAYERHUB_SDK_CMAKE_DIR}/publish_plugin.cmake
+    COMMENT "Plugin ${PLUGIN_REPO}@${PLUGIN_REVISION} for ${backend}" VERBATIM)
+  add_custom_target(${target}-${backend} DEPENDS ${stamp})
+  add_dependencies(${target} ${target}-${backend})
+endfunction()
+
+# ---- One function per backend: does nothing where the plugin has no source for it ----
+
+function(_layerhub_add_cpu_variant target name)
+  file(GLOB files CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.cpu.cpp *.cpu-*.cpp)
+  set(stems ${files})
+  list(TRANSFORM stems REPLACE "\\.cpu(-[a-z0-9-]+)?\\.cpp$" "")
+  list(REMOVE_DUPLICATES stems)
+  set(libraries "")
+  set(described "")
+  foreach(level IN LISTS LAYERHUB_CPU_LEVELS)
+    set(own ${files})
+    list(FILTER own INCLUDE REGEX "\\.cpu-${level}\\.cpp$")
+    if((NOT own AND NOT LAYERHUB_CPU_${level}_ALWAYS) OR (PLUGIN_BASELINE AND libraries))
+      continue()
+    endif()
+    set(sources "")
+    foreach(stem IN LISTS stems)
+      _layerhub_source_for(${stem} ${level} source)
+      list(APPEND sources ${source})
+    endforeach()
+    if(sources)
+      set(capability ${LAYERHUB_CPU_${level}_CAPABILITY})
+      set(features "${LAYERHUB_CPU_${level}_FEATURES}")
+      _layerhub_add_host_library(${target}-${level} ${name} ${level} ${capability} "${features}"
+        "${LAYERHUB_CPU_${level}_FLAGS}" "${sources}")
+      list(APPEND libraries ${target}-${level})
+      list(APPEND described "$<TARGET_FILE:${target}-${level}>:${capability}:${features}")
+    endif()
+  endforeach()
+  if(libraries)
+    _layerhub_publish_variant(${target} cpu cpu "" "${libraries}" "${described}")
+  endif()
+endfunction()
+
+function(_layerhub_add_opencl_variant target name)
+  file(GLOB sources CONFIGURE_DEPENDS *.opencl.cpp)
+  if(sources)
+    _layerhub_add_host_library(${target}-opencl12 ${name} opencl12 ${LAYERHUB_OPENCL_CAPABILITY} ""
+      "${LAYERHUB_CPU_v2_FLAGS}" "${sources}")
+    _layerhub_publish_variant(${target} opencl ${LAYERHUB_OPENCL_BACKEND} "" ${target}-opencl12
+      "$<TARGET_FILE:${target}-opencl12>:${LAYERHUB_OPENCL_CAPABILITY}:")
+  endif()
+endfunction()
+
 function(layerhub_add_plugin)
-  cmake_parse_arguments(PLUGIN "" "REPO;REVISION;LICENSE;ROOT" "" ${ARGN})
+  cmake_parse_arguments(PLUGIN "BASELINE;RESIDENT" "REPO;REVISION;LICENSE;ROOT" "" ${ARGN})
   if(NOT PLUGIN_REPO MATCHES "^[A-Za-z0-9][-A-Za-z0-9_.]*/[a-z][-a-z0-9]*[a-z0-9]$")
     message(FATAL_ERROR "layerhub_add_plugin: REPO is `${PLUGIN_REPO}`; give org/name, the name in lower case")
   endif()
@@ -85,52 +152,26 @@ function(layerhub_add_plugin)
   string(REGEX REPLACE ".*/" "" name ${PLUGIN_REPO})
   string(REPLACE "/" "-" target plugin-${PLUGIN_REPO}-${PLUGIN_REVISION})
 
-  file(GLOB files CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.cpu.cpp *.cpu-*.cpp)
-  if(NOT files)
-    message(FATAL_ERROR "layerhub_add_plugin: ${PLUGIN_REPO}: backend cpu: no source file; name one NAME.cpu.cpp")
+  file(GLOB content CONFIGURE_DEPENDS *.cpp *.hpp *.cu *.cl)
+  set(suffixed ${content})
+  list(FILTER suffixed INCLUDE REGEX "\\.(cpu(-[a-z0-9-]+)?\\.cpp|opencl\\.cpp|gpu\\.cu|cuda\\.cu|hip\\.cpp)$")
+  if(NOT suffixed)
+    message(FATAL_ERROR "layerhub_add_plugin: ${PLUGIN_REPO}: no source file; name one NAME.cpu.cpp, "
+      "NAME.opencl.cpp or NAME.gpu.cu")
   endif()
-  set(stems ${files})
-  list(TRANSFORM stems REPLACE "\\.cpu(-[a-z0-9-]+)?\\.cpp$" "")
-  list(REMOVE_DUPLICATES stems)
   set(sources_digest "")
-  file(GLOB content CONFIGURE_DEPENDS *.cpp *.hpp)
   foreach(file IN LISTS content)
     file(SHA256 ${file} digest)
     string(APPEND sources_digest ${digest})
   endforeach()
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${content})  # the digest is computed here
 
-  set(libraries "")
-  set(described "")
-  foreach(level IN LISTS LAYERHUB_CPU_LEVELS)
-    set(own ${files})
-    list(FILTER own INCLUDE REGEX "\\.cpu-${level}\\.cpp$")
-    if(NOT own AND NOT LAYERHUB_CPU_${level}_ALWAYS)
-      continue()
-    endif()
-    set(sources "")
-    foreach(stem IN LISTS stems)
-      _layerhub_source_for(${stem} ${level} source)
-      list(APPEND sources ${source})
-    endforeach()
-    if(sources)
-      _layerhub_add_library(${target}-${level} ${name} ${level} "${sources}")
-      list(APPEND libraries ${target}-${level})
-      set(needs ${LAYERHUB_CPU_${level}_CAPABILITY}:${LAYERHUB_CPU_${level}_FEATURES})
-      list(APPEND described "$<TARGET_FILE:${target}-${level}>:${needs}")
-    endif()
-  endforeach()
-
-  set(variant layerhub1-cpu-x86_64-linux)
-  set(folder ${PLUGIN_ROOT}/${PLUGIN_REPO}/${PLUGIN_REVISION}/build/${variant})
-  add_custom_command(OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${target}.stamp
-    COMMAND ${CMAKE_COMMAND} -DDESCRIBE=$<TARGET_FILE:layerhub::describe_plugin> -DFOLDER=${folder}
-            "-DLIBRARIES=${described}" -DREPO=${PLUGIN_REPO} -DREVISION=${PLUGIN_REVISION} -DLICENSE=${PLUGIN_LICENSE}
-            -DBACKEND=cpu -P ${LAYERHUB_SDK_CMAKE_DIR}/publish_plugin.cmake
-    COMMAND ${CMAKE_COMMAND} -E touch ${CMAKE_CURRENT_BINARY_DIR}/${target}.stamp
-    DEPENDS ${libraries} layerhub::describe_plugin ${LAYERHUB_SDK_CMAKE_DIR}/publish_plugin.cmake
-    COMMENT "Plugin ${PLUGIN_REPO}@${PLUGIN_REVISION}" VERBATIM)
-  add_custom_target(${target} ALL DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/${target}.stamp)
+  add_custom_target(${target} ALL)
+  _layerhub_add_cpu_variant(${target} ${name})
+  _layerhub_add_opencl_variant(${target} ${name})
+  if(COMMAND layerhub_add_gpu_variants)
+    layerhub_add_gpu_variants(${target} ${name})
+  endif()
   if(NOT TARGET plugins)
     add_custom_target(plugins)  # all plugins of the build
   endif()

@@ -2,7 +2,7 @@
 # Lays one variant out, whole or not at all: everything is written to a staging folder beside it, then
 # renamed. Copies, never links: a library that a process has open keeps its own inode, and the new one is a
 # new file. Expects DESCRIBE, FOLDER, LIBRARIES (list of file:capability:features), REPO, REVISION, LICENSE,
-# BACKEND.
+# BACKEND, ARCHS (comma separated, or empty).
 get_filename_component(parent ${FOLDER} DIRECTORY)
 get_filename_component(variant ${FOLDER} NAME)
 string(RANDOM LENGTH 8 suffix)
@@ -17,6 +17,9 @@ foreach(entry IN LISTS LIBRARIES)
   list(APPEND arguments ${staging}/${file}:${CMAKE_MATCH_2}:${CMAKE_MATCH_3})
 endforeach()
 
+if(ARCHS)
+  list(PREPEND arguments --archs ${ARCHS})
+endif()
 execute_process(
   COMMAND ${DESCRIBE} --repo ${REPO} --revision ${REVISION} --license ${LICENSE} --backend ${BACKEND} ${arguments}
   OUTPUT_FILE ${staging}/metadata.json RESULT_VARIABLE result ERROR_VARIABLE error)

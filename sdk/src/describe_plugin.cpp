@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // layerhub-describe-plugin: opens the libraries of one fresh variant, asks each what it has, prints metadata.json.
 //
-//   layerhub-describe-plugin --repo org/name --revision v1 --license Apache-2.0 --backend cpu
+//   layerhub-describe-plugin --repo org/name --revision v1 --license Apache-2.0 --backend cpu [--archs 8.0,9.0a]
 //                            FILE:CAPABILITY:FEATURES...
 //
 // So that the table a loader decides from is made from the library itself and can't drift from it. Only the query is
 // called, which is baseline code: a library for AVX-512 is described on a machine without it. Writes JSON by hand: the
 // SDK needs nothing but DLPack.
 #include <layerhub/abi.h>
+#include <layerhub/abi/device.h>
 #include <layerhub/sdk/call.hpp>
 #include <layerhub/sdk/signature.hpp>
 
@@ -26,7 +27,7 @@ namespace {
 using layerhub::sdk::view;
 
 struct Options {
-  std::map<std::string, std::string> named;  // repo, revision, license, backend
+  std::map<std::string, std::string> named;  // repo, revision, license, backend; archs where the backend has them
   std::vector<std::string> libraries;        // file:capability:features
 };
 
@@ -173,12 +174,10 @@ std::string modes_of(const lh_kernel& kernel) {
 
 std::string traits_of(const lh_kernel& kernel) {
   std::vector<std::string> traits;
-  const std::pair<std::uint32_t, const char*> names[] = {{LH_TRAIT_CAPTURE_SAFE, "capture-safe"},
-                                                         {LH_TRAIT_DETERMINISTIC, "deterministic"},
-                                                         {LH_TRAIT_NO_HOST_SYNC, "no-host-sync"},
-                                                         {LH_TRAIT_OWNS_PARAMS, "owns-params"},
-                                                         {LH_TRAIT_NO_WORKSPACE, "no-workspace"},
-                                                         {LH_TRAIT_CHECKS_TENSORS, "checks-tensors"}};
+  const std::pair<std::uint32_t, const char*> names[] = {
+      {LH_TRAIT_CAPTURE_SAFE, "capture-safe"}, {LH_TRAIT_DETERMINISTIC, "deterministic"},
+      {LH_TRAIT_NO_HOST_SYNC, "no-host-sync"}, {LH_TRAIT_OWNS_PARAMS, "owns-params"},
+      {LH_TRAIT_NO_WORKSPACE, "no-workspace"}, {LH_TRAIT_CHECKS_TENSORS, "checks-tensors"}};
   for (const auto& [bit, name] : names) {
     if (kernel.traits & bit) {
       traits.push_back(quoted(name));
@@ -193,7 +192,22 @@ std::string hex(std::uint64_t value) {
   return text;
 }
 
+// As mappings name it; empty for a type that layerhub does not know.
+std::string_view device_name(std::int32_t type) {
+  switch (type) {
+    case kDLCPU: return "cpu";
+    case kDLCUDA: return "cuda";
+    case kDLROCM: return "rocm";
+    case kDLOpenCL: return "opencl";
+    default: return {};
+  }
+}
+
 std::string describe(const lh_kernel& kernel, const std::string& backend) {
+  if (device_name(kernel.device_type) != backend) {
+    stop("kernel " + std::string(view(kernel.implementation)) + " of " + std::string(view(kernel.layer)) +
+         " is for device type " + std::to_string(kernel.device_type) + ", but this build is for " + backend);
+  }
   return "        {\"layer\": " + quoted(view(kernel.layer)) +
          ", \"kind\": " + quoted(kernel.kind == LH_KERNEL_FUNCTION ? "function" : "layer") +
          ", \"implementation\": " + quoted(view(kernel.implementation)) + ", \"device\": " + quoted(backend) +
@@ -248,10 +262,16 @@ Library read(const std::string& argument, const std::string& backend) {
   const std::string path = argument.substr(0, first);
   const std::string capability = argument.substr(first + 1, second - first - 1);
   const lh_plugin& plugin = query(path);
+  const auto* runtime =
+      plugin.get_extension == nullptr ? nullptr : static_cast<const lh_device_1*>(plugin.get_extension(LH_DEVICE_1_ID));
+  if (plugin.n_kernels == 0 && runtime == nullptr) {
+    stop(path + ": it has no kernel and no device runtime; end a source file with LAYERHUB_KERNEL");
+  }
   Library library{path.substr(path.rfind('/') + 1), {}, std::string(view(plugin.build_id))};
   library.json = "      {\"file\": " + quoted(library.file) + ", \"capability\": " + capability +
                  ", \"features\": " + list_of(argument.substr(second + 1)) +
                  ", \"build-id\": " + quoted(library.build_id) + ", \"toolchain\": " + quoted(view(plugin.toolchain)) +
+                 (runtime == nullptr ? "" : ",\n       \"runtime\": " + quoted(device_name(runtime->device_type))) +
                  ",\n       \"kernels\": [\n";
   std::string separator;
   for (const lh_kernel* kernel : sorted_kernels(plugin)) {
@@ -277,6 +297,7 @@ int main(int argc, char** argv) {
   const std::string& revision = options.named["revision"];
   const std::string& license = options.named["license"];
   const std::string& backend = options.named["backend"];
+  const std::string& archs = options.named["archs"];
   std::string libraries;
   layerhub::sdk::Fnv1a id;
   for (const std::string& argument : options.libraries) {
@@ -286,9 +307,10 @@ int main(int argc, char** argv) {
   }
   const std::string name = repo.substr(repo.find('/') + 1);
   std::printf(
-      "{\n  \"id\": %s,\n  \"name\": %s,\n  \"version\": %d,\n  \"license\": %s,\n  \"backend\": {\"type\": %s},\n",
+      "{\n  \"id\": %s,\n  \"name\": %s,\n  \"version\": %d,\n  \"license\": %s,\n  \"backend\": {\"type\": %s%s},\n",
       quoted(name + "-" + backend + "-" + hex(id.value())).c_str(), quoted(name).c_str(), version_of(revision),
-      quoted(license).c_str(), quoted(backend).c_str());
+      quoted(license).c_str(), quoted(backend).c_str(),
+      archs.empty() ? "" : (", \"archs\": " + list_of(archs)).c_str());
   std::printf(
       "  \"layerhub\": {\n    \"abi\": {\"major\": %u, \"minor\": %u},\n    \"repo\": %s,\n    \"revision\": %s,\n    "
       "\"libraries\": [\n%s\n    ]\n  }\n}\n",

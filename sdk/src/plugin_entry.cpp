@@ -10,10 +10,44 @@
 #error "LAYERHUB_PLUGIN_REPO, LAYERHUB_PLUGIN_REVISION and LAYERHUB_PLUGIN_BUILD_ID are defined by layerhub_add_plugin"
 #endif
 
-// The linker makes these two for every section whose name is a C identifier. A library without any kernel fails to
-// link, as it should.
-extern "C" const lh_kernel* const __start_lh_kernels[];
-extern "C" const lh_kernel* const __stop_lh_kernels[];
+// As in sdk/extension.hpp, which this unit does not include.
+struct Extension {
+  const char* id;
+  const void* table;
+};
+
+// The linker makes these for every section whose name is a C identifier. A plugin may bring kernels, extensions or both;
+// a section that nothing stands in has no such symbols, hence weak. One that brings neither is refused when it is
+// described.
+#define LAYERHUB_SECTION_END __attribute__((weak, visibility("hidden")))
+extern "C" LAYERHUB_SECTION_END const lh_kernel* const __start_lh_kernels[];
+extern "C" LAYERHUB_SECTION_END const lh_kernel* const __stop_lh_kernels[];
+extern "C" LAYERHUB_SECTION_END const Extension* const __start_lh_extensions[];
+extern "C" LAYERHUB_SECTION_END const Extension* const __stop_lh_extensions[];
+
+static bool same_text(const char* a, const char* b) {
+  while (*a != 0 && *a == *b) {
+    ++a;
+    ++b;
+  }
+  return *a == *b;
+}
+
+static const void* get_extension(const char* id) {
+  for (const Extension* const* at = __start_lh_extensions; at != __stop_lh_extensions; ++at) {
+    if (id != nullptr && same_text((*at)->id, id)) {
+      return (*at)->table;
+    }
+  }
+  return nullptr;
+}
+
+// Device runtimes and their kernels stay mapped: a driver calls back into them when it pleases.
+#ifdef LAYERHUB_PLUGIN_RESIDENT
+static const uint32_t plugin_flags = 0;
+#else
+static const uint32_t plugin_flags = LH_PLUGIN_UNLOADABLE;
+#endif
 
 #define LAYERHUB_TEXT(literal) \
   { literal, sizeof(literal) - 1 }
@@ -29,8 +63,8 @@ extern "C" __attribute__((visibility("default"))) int32_t lh_plugin_query_v1(uin
                              LAYERHUB_TEXT(LAYERHUB_PLUGIN_TOOLCHAIN),
                              __start_lh_kernels,
                              0,
-                             LH_PLUGIN_UNLOADABLE,
-                             nullptr,
+                             plugin_flags,
+                             &get_extension,
                              nullptr};
   if (host_min > LH_ABI_MINOR) {
     static const char text[] = "this plugin was built for an older minor of the ABI than the host can speak";

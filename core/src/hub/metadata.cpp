@@ -195,8 +195,9 @@ LibraryInfo read_library(const Field& field) {
       kernel.wrong("a kernel of the same layer and implementation stands before it");
     }
   }
-  if (library.kernels.empty()) {
-    field.at("kernels").wrong("it is empty");
+  library.runtime = field.has("runtime") ? field.at("runtime").text() : "";
+  if (library.kernels.empty() && library.runtime.empty()) {
+    field.at("kernels").wrong("it is empty, and the library brings no device runtime");
   }
   return library;
 }
@@ -315,12 +316,14 @@ std::vector<LibraryVerdict> judge_libraries(const Metadata& metadata, const Syst
   for (const LibraryInfo& library : metadata.libraries) {
     LibraryVerdict verdict{&library, {}};
     std::vector<std::string> missing;
+    const bool runs_here = metadata.backend == "cpu";  // other devices are asked per kernel, when one is chosen
     for (const std::string& feature : library.features) {
-      if (std::find(facts.cpu_features.begin(), facts.cpu_features.end(), feature) == facts.cpu_features.end()) {
+      if (runs_here &&
+          std::find(facts.cpu_features.begin(), facts.cpu_features.end(), feature) == facts.cpu_features.end()) {
         missing.push_back(feature);
       }
     }
-    if (metadata.backend == "cpu" && library.capability > facts.cpu_capability) {
+    if (runs_here && library.capability > facts.cpu_capability) {
       verdict.reason =
           fmt::format("needs x86-64 level {}, this processor has {}", library.capability, facts.cpu_capability);
     } else if (!missing.empty()) {

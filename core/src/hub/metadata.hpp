@@ -27,7 +27,8 @@ struct LibraryInfo {
   std::uint32_t capability = 1;
   std::vector<std::string> features;  // that the processor must have, sorted
   std::string build_id, toolchain;
-  std::vector<KernelInfo> kernels;
+  std::string runtime;              // the device type that it brings a runtime for, "opencl"; empty: none
+  std::vector<KernelInfo> kernels;  // may be empty where it brings a runtime
 };
 
 struct Digest {

@@ -209,8 +209,13 @@ Result<Descriptor> import_descriptor(const lh_plugin& given, std::uint32_t minor
       !copy_text(plugin.build_id, descriptor.build_id) || !copy_text(plugin.toolchain, descriptor.toolchain)) {
     return broken(name, "its repository, revision or build id is absent or longer than 256 bytes");
   }
-  if (plugin.n_kernels == 0 || plugin.n_kernels > max_kernels || plugin.kernels == nullptr) {
-    return broken(name, fmt::format("it has {} kernels, 1 to {} are possible", plugin.n_kernels, max_kernels));
+  if (plugin.get_extension != nullptr) {
+    descriptor.runtime = static_cast<const lh_device_1*>(plugin.get_extension(LH_DEVICE_1_ID));
+  }
+  const std::uint32_t fewest = descriptor.runtime == nullptr ? 1 : 0;
+  if (plugin.n_kernels < fewest || plugin.n_kernels > max_kernels ||
+      (plugin.kernels == nullptr && plugin.n_kernels != 0)) {
+    return broken(name, fmt::format("it has {} kernels, {} to {} are possible", plugin.n_kernels, fewest, max_kernels));
   }
   descriptor.abi_minor = minor;
   descriptor.flags = plugin.flags;

@@ -9,6 +9,7 @@
 #include "hub/kernel_info.hpp"
 
 #include <layerhub/abi.h>
+#include <layerhub/abi/device.h>
 
 #include <cstdint>
 #include <string>
@@ -30,7 +31,8 @@ struct Descriptor {
   std::uint32_t abi_minor = 0;  // negotiated
   std::uint32_t flags = 0;
   std::int32_t (*shutdown)(lh_error*) = nullptr;
-  std::vector<Kernel> kernels;  // sorted by layer, then implementation
+  std::vector<Kernel> kernels;           // sorted by layer, then implementation
+  const lh_device_1* runtime = nullptr;  // the library's; nullptr: it brings no device runtime
 };
 
 // `name` stands for the library in messages. Refused: bad_library.
