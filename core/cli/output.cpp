@@ -2,7 +2,7 @@
 #include "base/json.hpp"
 #include "base/reason.hpp"
 #include "commands.hpp"
-#include "device/cpu_device.hpp"
+#include "device/device_table.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -11,7 +11,7 @@
 
 namespace layerhub::cli {
 
-hub::Resolver resolver(const Options& options) { return {hub::plugin_roots(options.plugins), device::system_facts()}; }
+hub::Resolver resolver(const Options& options) { return {hub::plugin_roots(options.plugins), device::facts_for_listing()}; }
 
 void print_table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;

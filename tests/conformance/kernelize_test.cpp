@@ -302,7 +302,7 @@ TEST_CASE("hooks tell what was loaded, bound, fell back, was declined and refuse
   env.add("declines");
   std::map<EventKind, int> counts;
   std::string last;
-  set_event_hook([&](const Event& event) {
+  set_event_hook([&](const LoaderEvent& event) {
     ++counts[event.kind];
     last = std::string(event.text);
     throw 1;  // what a hook throws concerns nobody

@@ -158,7 +158,7 @@ TEST_CASE("a scope that is entered again serves from the binding it made before"
   const Scale layer;
   const Mapping mapping = scale_from("fakes/instance");
   int bound = 0;
-  set_event_hook([&](const Event& event) { bound += event.kind == EventKind::bound; });
+  set_event_hook([&](const LoaderEvent& event) { bound += event.kind == EventKind::bound; });
   for (int i = 0; i < 3; ++i) {
     const use_kernel_mapping scope(mapping);
     CHECK(first_output(layer) == 2);

@@ -8,7 +8,10 @@ set(LAYERHUB_FAKES_ROOT ${CMAKE_CURRENT_BINARY_DIR}/fakes)
 add_custom_target(fakes)
 
 function(fake name)
-  cmake_parse_arguments(FAKE "NO_QUERY;GNU_UNIQUE" "REPO;REVISION;SOURCE" "" ${ARGN})
+  cmake_parse_arguments(FAKE "NO_QUERY;GNU_UNIQUE" "REPO;REVISION;SOURCE;BACKEND" "" ${ARGN})
+  if(NOT FAKE_BACKEND)
+    set(FAKE_BACKEND cpu)
+  endif()
   if(NOT FAKE_REPO)
     string(REPLACE "_" "-" FAKE_REPO fakes/${name})
   endif()
@@ -24,6 +27,7 @@ function(fake name)
   endif()
   add_library(fake-${name} MODULE ${sources})
   target_link_libraries(fake-${name} PRIVATE layerhub::sdk)
+  target_include_directories(fake-${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   set_target_properties(fake-${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name}
     LIBRARY_OUTPUT_DIRECTORY ${LAYERHUB_FAKES_ROOT} INTERPROCEDURAL_OPTIMIZATION OFF)
   target_compile_options(fake-${name} PRIVATE -fvisibility=hidden -fvisibility-inlines-hidden)
@@ -37,7 +41,7 @@ function(fake name)
   if(NOT FAKE_NO_QUERY)
     add_custom_command(TARGET fake-${name} POST_BUILD
       COMMAND layerhub::describe_plugin --repo ${FAKE_REPO} --revision ${FAKE_REVISION} --license Apache-2.0
-              --backend cpu
+              --backend ${FAKE_BACKEND}
               $<TARGET_FILE:fake-${name}>:1: > ${LAYERHUB_FAKES_ROOT}/${name}.json VERBATIM)
     add_dependencies(fake-${name} layerhub_describe_plugin)
   endif()
@@ -65,6 +69,27 @@ fake(saves SOURCE fake_training FAKE_SAVES)      # backward needs what forward s
 fake(weight SOURCE fake_training FAKE_WEIGHT)    # backward for a param, which it packs
 fake(updated_weight SOURCE fake_training FAKE_WEIGHT FAKE_UPDATES)
 fake(backward_fails SOURCE fake_training FAKE_FACTOR=2 FAKE_BACKWARD_FAILS)
+
+# Devices without hardware, and a layer for them: each type with a factor of its own.
+set(fake_cuda FAKE_DEVICE_TYPE=kDLCUDA FAKE_CAPABILITY=80 FAKE_VERSION=130)
+set(fake_rocm FAKE_DEVICE_TYPE=kDLROCM FAKE_CAPABILITY=90 FAKE_VERSION=52)
+set(fake_opencl FAKE_DEVICE_TYPE=kDLOpenCL FAKE_CAPABILITY=20 FAKE_VERSION=30 FAKE_HANDLES)
+fake(device_cuda REPO layerhub/device-cuda SOURCE fake_device ${fake_cuda})
+fake(device_rocm REPO layerhub/device-rocm SOURCE fake_device ${fake_rocm})
+fake(device_opencl REPO layerhub/device-opencl SOURCE fake_device ${fake_opencl})
+fake(device_second REPO layerhub/device-second SOURCE fake_device ${fake_cuda})
+fake(device_none REPO layerhub/device-cuda SOURCE fake_device ${fake_cuda} FAKE_NO_DEVICES)
+set(for_any FAKE_MIN_CAPABILITY=1)
+fake(scale_cuda REPO fakes/scale BACKEND cuda SOURCE fake_device_kernel ${fake_cuda} ${for_any} FAKE_FACTOR=5)
+fake(scale_cuda_90 REPO fakes/scale-90 BACKEND cuda SOURCE fake_device_kernel ${fake_cuda} FAKE_MIN_CAPABILITY=90
+  FAKE_FACTOR=50)
+fake(scale_rocm REPO fakes/scale BACKEND rocm SOURCE fake_device_kernel ${fake_rocm} ${for_any} FAKE_FACTOR=6)
+fake(scale_opencl REPO fakes/scale BACKEND opencl SOURCE fake_device_kernel ${fake_opencl} ${for_any} FAKE_FACTOR=7)
+fake(scale_cpu REPO fakes/scale FAKE_FACTOR=4)
+fake(scale_workspace REPO fakes/workspace BACKEND cuda SOURCE fake_device_kernel ${fake_cuda} ${for_any} FAKE_FACTOR=8
+  FAKE_WORKSPACE)
+fake(scale_no_memory REPO fakes/no-memory BACKEND cuda SOURCE fake_device_kernel ${fake_cuda} ${for_any} FAKE_FACTOR=9
+  FAKE_SHORT_OF_MEMORY)
 
 # Bad ones, each for one rule.
 fake(declines FAKE_DECLINES)                     # forward returns LH_DECLINED

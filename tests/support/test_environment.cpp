@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
 
 namespace layerhub::testing {
 
@@ -41,15 +42,20 @@ fs::path TestEnvironment::add(const std::string& fake, const std::function<void(
   if (edit) {
     edit(metadata);
   }
-  const fs::path folder = this->folder(metadata["layerhub"]["repo"], metadata["layerhub"]["revision"]);
+  const fs::path folder =
+      this->folder(metadata["layerhub"]["repo"], metadata["layerhub"]["revision"], metadata["backend"]["type"]);
   fs::create_directories(folder);
   fs::copy_file(fake_library(fake), folder / (fake + ".so"), fs::copy_options::overwrite_existing);
   std::ofstream((folder / "metadata.json").string()) << metadata.dump(2);
   return folder;
 }
 
-fs::path TestEnvironment::folder(const std::string& repo, const std::string& revision) const {
-  return root_ / repo / revision / "build" / "layerhub1-cpu-x86_64-linux";
+fs::path TestEnvironment::folder(const std::string& repo, const std::string& revision,
+                                 const std::string& backend) const {
+  const std::map<std::string, std::string> tags{{"cuda", "cu130"}, {"rocm", "rocm52"}, {"opencl", "opencl12"}};
+  const auto tag = tags.find(backend);
+  return root_ / repo / revision / "build" /
+         ("layerhub1-" + (tag == tags.end() ? backend : tag->second) + "-x86_64-linux");
 }
 
 Mapping scale_from(const std::string& repo, const std::string& revision) {

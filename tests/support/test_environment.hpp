@@ -32,7 +32,8 @@ class TestEnvironment {
   boost::filesystem::path add(const std::string& fake, const std::function<void(Json&)>& edit = {});
 
   // The folder of a repository and revision that was added.
-  boost::filesystem::path folder(const std::string& repo, const std::string& revision = "v1") const;
+  boost::filesystem::path folder(const std::string& repo, const std::string& revision = "v1",
+                                 const std::string& backend = "cpu") const;
 
  private:
   boost::filesystem::path root_;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace layerhub {
 
@@ -41,9 +42,28 @@ struct DeviceInfo {
   std::string name;
   std::string features;  // comma separated, sorted: "avx512_vnni"
   std::string arch{};    // "gfx90a:sramecc+"; empty where the capability says it all
+  std::string driver{};
+  std::uint64_t total_memory = 0, free_memory = 0;  // bytes, of the device's own; 0: its runtime does not say
 };
 
-// Throws Error(unsupported) where no runtime for this type is there, or no device of this ordinal. [thread-safe]
+// Throws Error(unsupported) where no runtime for this type is there, or no device of this ordinal; Error(device_lost).
+// [thread-safe]
 LAYERHUB_API DeviceInfo device_info(Device device);
+
+// The devices of a type, and why there is none: its plugin is not installed, the driver is missing.
+// Throws Error(device_lost). [thread-safe]
+struct DeviceList {
+  std::vector<DeviceInfo> devices;
+  std::string reason;  // empty where there are devices
+};
+LAYERHUB_API DeviceList list_devices(DLDeviceType type);
+
+// What a host that speaks a device's own runtime needs to share objects with it: "opencl.context", "opencl.device".
+// Throws Error(unsupported) where the device or its runtime has no such thing. Borrowed. [thread-safe]
+LAYERHUB_API void* native_handle(Device device, const char* what);
+
+// The repositories that device runtimes may come from; a trailing * stands for any text. The default is
+// layerhub/device-*. A runtime that is in use stays. [thread-safe]
+LAYERHUB_API void set_device_plugins(std::vector<std::string> repositories);
 
 }  // namespace layerhub

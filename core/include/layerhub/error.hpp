@@ -30,6 +30,8 @@ enum class ErrorCode : std::uint32_t {
   ambiguous,           // two candidates and no rule that chooses
   kernel_failed,       // create() or forward() reported failure; the text is the plugin's
   io_error,            // the operating system refused
+  out_of_memory,       // of the host or of a device; what was there before is as it was
+  device_lost,         // a fault on a device, which no call on it outlives; other devices go on
 };
 
 // The name of a code as it stands in JSON: "no_variant". Never fails.

@@ -20,7 +20,7 @@ enum class EventKind : std::uint8_t {
 LAYERHUB_API std::string_view to_string(EventKind kind);  // "fell_back"
 
 // Valid during the hook's call.
-struct Event {
+struct LoaderEvent {
   EventKind kind = EventKind::loaded;
   std::string_view layer;   // "RMSNorm"; empty for loaded
   std::string_view device;  // "cpu", "cuda:1"; empty for loaded
@@ -30,6 +30,6 @@ struct Event {
 // One hook for the process; an empty one takes it away. It is called by whichever thread meets the event, also by
 // several at once; for declined and refused inside the layer's call, which waits for it. What it throws is dropped. It
 // must not register another hook. Without a hook an event costs one load. [thread-safe]
-LAYERHUB_API void set_event_hook(std::function<void(const Event&)> hook);
+LAYERHUB_API void set_event_hook(std::function<void(const LoaderEvent&)> hook);
 
 }  // namespace layerhub

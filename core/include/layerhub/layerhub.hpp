@@ -2,6 +2,7 @@
 // All of the API, in the order in which to read it.
 #pragma once
 
+#include <layerhub/buffer.hpp>
 #include <layerhub/device.hpp>
 #include <layerhub/error.hpp>
 #include <layerhub/events.hpp>
@@ -15,5 +16,6 @@
 #include <layerhub/parallel.hpp>
 #include <layerhub/prepared.hpp>
 #include <layerhub/scope.hpp>
+#include <layerhub/stream.hpp>
 #include <layerhub/tensor.hpp>
 #include <layerhub/training.hpp>

@@ -10,7 +10,7 @@
 namespace layerhub {
 namespace {
 
-using Hook = std::function<void(const Event&)>;
+using Hook = std::function<void(const LoaderEvent&)>;
 
 std::atomic<const Hook*> current{nullptr};
 
@@ -31,7 +31,7 @@ std::string_view to_string(EventKind kind) {
   return names[static_cast<std::size_t>(kind) - 1];
 }
 
-void set_event_hook(std::function<void(const Event&)> hook) {
+void set_event_hook(std::function<void(const LoaderEvent&)> hook) {
   std::lock_guard lock(hooks().mutex);
   if (!hook) {
     current.store(nullptr, std::memory_order_release);
@@ -43,7 +43,7 @@ void set_event_hook(std::function<void(const Event&)> hook) {
 
 bool has_event_hook() noexcept { return current.load(std::memory_order_acquire) != nullptr; }
 
-void notify(const Event& event) noexcept {
+void notify(const LoaderEvent& event) noexcept {
   if (const Hook* hook = current.load(std::memory_order_acquire)) {
     try {
       (*hook)(event);

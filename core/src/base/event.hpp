@@ -10,6 +10,6 @@ namespace layerhub {
 bool has_event_hook() noexcept;
 
 // [thread-safe]
-void notify(const Event& event) noexcept;
+void notify(const LoaderEvent& event) noexcept;
 
 }  // namespace layerhub

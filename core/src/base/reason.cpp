@@ -23,6 +23,8 @@ std::string_view to_string(ErrorCode code) noexcept {
     case ErrorCode::ambiguous: return "ambiguous";
     case ErrorCode::kernel_failed: return "kernel_failed";
     case ErrorCode::io_error: return "io_error";
+    case ErrorCode::out_of_memory: return "out_of_memory";
+    case ErrorCode::device_lost: return "device_lost";
   }
   return "unknown";  // a number cast to the enumeration
 }

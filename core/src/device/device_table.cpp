@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/device_table.hpp"
 
-#include "base/reason.hpp"
+#include "base/log.hpp"
 #include "device/cpu_device.hpp"
+#include "device/device_types.hpp"
+#include "hub/resolver.hpp"
+#include "hub/roots.hpp"
+#include "plugin/plugin.hpp"
 
 #include <layerhub/error.hpp>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -19,18 +24,136 @@ namespace {
 
 struct Table {
   std::mutex mutex;
-  std::map<DLDeviceType, AskDevice> runtimes;
+  std::map<DLDeviceType, Runtime*> runtimes;  // never destroyed
+  std::vector<std::string> allowed{"layerhub/device-*"};
 };
 Table& table() {
   static Table& instance = *new Table;
   return instance;
 }
 
+bool is_allowed(const std::vector<std::string>& patterns, std::string_view repo) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](std::string_view pattern) {
+    return pattern.ends_with('*') ? repo.starts_with(pattern.substr(0, pattern.size() - 1)) : repo == pattern;
+  });
+}
+
+// A library that says in its metadata that it brings a runtime of the type.
+struct Offer {
+  hub::Resolved resolved;
+  hub::LibraryInfo library;
+};
+
+// Of each allowed repository the newest version, or main where it has no versions.
+std::vector<Offer> offers_for(std::string_view type_name, const std::vector<std::string>& allowed) {
+  const hub::Resolver resolver(hub::plugin_roots(hub::explicit_roots()), system_facts());
+  std::vector<Offer> offers;
+  for (const std::string& repo : resolver.repositories()) {
+    if (!is_allowed(allowed, repo)) {
+      continue;
+    }
+    const std::vector<int> versions = resolver.versions(repo);
+    hub::RepositoryRef ref;
+    ref.repo_id = repo;
+    ref.revision = versions.empty() ? "main" : fmt::format("v{}", versions.back());
+    Result<hub::Resolved> resolved = resolver.resolve(ref, "cpu");
+    if (!resolved) {
+      log(LogLevel::warn, "{}: not usable as a device plugin: {}", repo, resolved.error().text);
+      continue;
+    }
+    for (const hub::LibraryVerdict& verdict : hub::judge_libraries(resolved.value().metadata, system_facts())) {
+      if (verdict.reason.empty() && verdict.library->runtime == type_name) {
+        offers.push_back({resolved.value(), *verdict.library});
+        break;
+      }
+    }
+  }
+  return offers;
+}
+
+Result<std::unique_ptr<Runtime>> open_runtime(const Offer& offer, DLDeviceType type) {
+  BOOST_OUTCOME_TRY(const std::shared_ptr<const plugin::Plugin> opened,
+                    plugin::load_plugin(offer.resolved, offer.library));
+  const lh_device_1* table = opened->descriptor().runtime;
+  if (table == nullptr || table->device_type != static_cast<std::int32_t>(type)) {
+    return make_reason(ErrorCode::bad_metadata, "runtime",
+                       fmt::format("{}: its library does not bring the runtime that metadata.json promises; install it "
+                                   "again",
+                                   offer.resolved.ref.text()));
+  }
+  new std::shared_ptr<const plugin::Plugin>(opened);  // for good, as the runtime is: drivers keep threads in it
+  return Runtime::make(*table, offer.resolved.ref.text());
+}
+
+Result<Runtime*> look_for_runtime(DLDeviceType type, const std::vector<std::string>& allowed) {
+  const DeviceType* known = find_device_type(type);
+  const std::string name(known == nullptr ? "" : known->name);
+  const std::vector<Offer> offers = offers_for(name, allowed);
+  if (offers.empty()) {
+    return make_reason(ErrorCode::unsupported, "device",
+                       fmt::format("no runtime for {} devices is installed; put the plugin layerhub/device-{} into a "
+                                   "plugin directory",
+                                   name, name),
+                       {{"searched", hub::describe_roots(hub::plugin_roots(hub::explicit_roots()))},
+                        {"allowed", fmt::format("{}", fmt::join(allowed, ", "))}});
+  }
+  if (offers.size() > 1) {
+    return make_reason(ErrorCode::ambiguous, "device",
+                       fmt::format("both {} and {} bring a runtime for {} devices; remove one, or name the other in "
+                                   "set_device_plugins",
+                                   offers[0].resolved.ref.text(), offers[1].resolved.ref.text(), name));
+  }
+  BOOST_OUTCOME_TRY(std::unique_ptr<Runtime> runtime, open_runtime(offers.front(), type));
+  log(LogLevel::info, "{}: {} {} devices{}{}", runtime->name(), runtime->count(), name,
+      runtime->count() == 0 ? ": " : "", runtime->count() == 0 ? runtime->why_none() : "");
+  return runtime.release();
+}
+
 }  // namespace
 
-void set_runtime(DLDeviceType type, AskDevice ask) {
-  std::lock_guard lock(table().mutex);
-  table().runtimes[type] = std::move(ask);
+Result<Runtime*> find_runtime(DLDeviceType type) {
+  std::lock_guard lock(table().mutex);  // held while a plugin opens: whoever asks at the same time waits for it
+  if (const auto found = table().runtimes.find(type); found != table().runtimes.end()) {
+    return found->second;
+  }
+  BOOST_OUTCOME_TRY(Runtime * runtime, look_for_runtime(type, table().allowed));
+  table().runtimes[type] = runtime;
+  return runtime;
+}
+
+DeviceState& find_device(Device device) {
+  const Result<Runtime*> runtime = find_runtime(device.type);
+  if (!runtime) {
+    Reason reason = runtime.error();
+    reason.text = fmt::format("device {}: {}", to_string(device), reason.text);
+    throw Error(std::move(reason));
+  }
+  if (DeviceState* state = runtime.value()->find(device.ordinal)) {
+    return *state;
+  }
+  const std::uint32_t count = runtime.value()->count();
+  throw Error(make_reason(ErrorCode::unsupported, "device",
+                          count == 0 ? fmt::format("device {}: there is none of its type: {}", to_string(device),
+                                                   runtime.value()->why_none())
+                                     : fmt::format("device {}: it is not there; {} has {}, with ordinals from 0",
+                                                   to_string(device), runtime.value()->name(), count)));
+}
+
+hub::SystemFacts facts_for(std::string_view device_type) {
+  hub::SystemFacts facts = system_facts();
+  const DeviceType* type = find_device_type(device_type);
+  if (type != nullptr && type->version != nullptr) {
+    if (const Result<Runtime*> runtime = find_runtime(type->code)) {
+      facts.*type->version = runtime.value()->version();
+    }
+  }
+  return facts;
+}
+
+hub::SystemFacts facts_for_listing() {
+  hub::SystemFacts facts = system_facts();
+  facts.runtimes_unasked = true;
+  return facts;
 }
 
 }  // namespace device
@@ -40,17 +163,42 @@ DeviceInfo device_info(Device device) {
     const hub::SystemFacts& facts = device::system_facts();
     return {device, facts.cpu_capability, facts.cpu_name, fmt::format("{}", fmt::join(facts.cpu_features, ",")), {}};
   }
-  device::AskDevice ask;
-  {
-    std::lock_guard lock(device::table().mutex);
-    ask = device::table().runtimes[device.type];
+  device::DeviceState& state = device::find_device(device);
+  return state.runtime.info(state);
+}
+
+DeviceList list_devices(DLDeviceType type) {
+  const DLDeviceType folded = device::fold(type);
+  if (folded == kDLCPU) {
+    return {{device_info(Device::cpu())}, {}};
   }
-  if (!ask) {
-    throw Error(
-        make_reason(ErrorCode::unsupported, "device",
-                    fmt::format("device {}: no runtime for it is here; install its device plugin", to_string(device))));
+  const Result<device::Runtime*> runtime = device::find_runtime(folded);
+  if (!runtime) {
+    return {{}, runtime.error().text};
   }
-  return ask(device.ordinal);
+  DeviceList list;
+  for (std::uint32_t i = 0; i < runtime.value()->count(); ++i) {
+    list.devices.push_back(device_info({folded, static_cast<std::int32_t>(i)}));
+  }
+  if (list.devices.empty()) {
+    list.reason = runtime.value()->why_none();
+  }
+  return list;
+}
+
+void* native_handle(Device device, const char* what) {
+  device::DeviceState& state = device::find_device(device);
+  void* handle = nullptr;
+  device::ask(state, fmt::format("asking for its `{}`", what), [&](const lh_device_1& runtime, lh_error* error) {
+    return runtime.native == nullptr ? std::int32_t{LH_UNSUPPORTED}
+                                     : runtime.native(static_cast<std::uint32_t>(device.ordinal), what, &handle, error);
+  });
+  return handle;
+}
+
+void set_device_plugins(std::vector<std::string> repositories) {
+  std::lock_guard lock(device::table().mutex);
+  device::table().allowed = std::move(repositories);
 }
 
 }  // namespace layerhub

@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who answers for the devices of a type. The cpu answers for itself; what else there is says so here. Asked anew each
-// time and per ordinal: two devices of one type need not be alike, and one may go away.
+// Which devices there are. The cpu answers for itself; for any other type a device plugin is looked for when the type
+// is first asked about: a repository of the allow list whose metadata says that it brings a runtime for that type. What
+// was not found is looked for again the next time, so that a plugin may be dropped in under a running host.
 #pragma once
 
-#include <layerhub/device.hpp>
+#include "device/runtime.hpp"
 
-#include <functional>
+#include <string>
+#include <string_view>
 
 namespace layerhub::device {
 
-// Throws Error(unsupported) for an ordinal that is not there.
-using AskDevice = std::function<DeviceInfo(std::int32_t ordinal)>;
+// The runtime of a type. Refused: unsupported (none is installed), ambiguous (two are), and why its plugin can't be
+// opened. [thread-safe]
+Result<Runtime*> find_runtime(DLDeviceType type);
 
-// An empty one takes the runtime away. [thread-safe]
-void set_runtime(DLDeviceType type, AskDevice ask);
+// A device that is there. Throws Error(unsupported), with the reason where there is none of its type. [thread-safe]
+DeviceState& find_device(Device device);
+
+// What variants for this type are chosen by: the system's facts, with the version of the type's runtime where one is
+// there. [thread-safe]
+hub::SystemFacts facts_for(std::string_view device_type);
+
+// The system's facts for listings, which open no runtime.
+hub::SystemFacts facts_for_listing();
 
 }  // namespace layerhub::device

@@ -15,10 +15,15 @@ namespace layerhub {
 namespace device {
 namespace {
 
-constexpr std::array types{
-    DeviceType{"cpu", kDLCPU, true},       DeviceType{"cuda", kDLCUDA, true},   DeviceType{"rocm", kDLROCM, true},
-    DeviceType{"opencl", kDLOpenCL, true}, DeviceType{"xpu", kDLExtDev, false}, DeviceType{"mps", kDLMetal, true},
-    DeviceType{"npu", kDLExtDev, false},   DeviceType{"tpu", kDLExtDev, false}, DeviceType{"neuron", kDLExtDev, false}};
+constexpr std::array types{DeviceType{"cpu", kDLCPU, true},
+                           DeviceType{"cuda", kDLCUDA, true, &hub::SystemFacts::cuda},
+                           DeviceType{"rocm", kDLROCM, true, &hub::SystemFacts::rocm},
+                           DeviceType{"opencl", kDLOpenCL, true, &hub::SystemFacts::opencl, true},
+                           DeviceType{"xpu", kDLExtDev, false},
+                           DeviceType{"mps", kDLMetal, true},
+                           DeviceType{"npu", kDLExtDev, false},
+                           DeviceType{"tpu", kDLExtDev, false},
+                           DeviceType{"neuron", kDLExtDev, false}};
 
 }  // namespace
 

@@ -3,6 +3,8 @@
 // but for the grammar of variants.
 #pragma once
 
+#include "hub/system_facts.hpp"
+
 #include <dlpack/dlpack.h>
 
 #include <span>
@@ -15,6 +17,10 @@ struct DeviceType {
   std::string_view name;
   DLDeviceType code;  // of the tensors that live there; memory kinds fold into it, see fold()
   bool has_code;      // DLPack 0.6 has no code for it: mappings may name it, no tensor can reach it
+  // Where a runtime's version stands among the facts that variants are chosen by; nullptr: no variant asks for it.
+  std::optional<hub::BackendVersion> hub::SystemFacts::*version = nullptr;
+  // DLTensor.data names a buffer and is no address: two tensors overlap only within one buffer.
+  bool data_is_handle = false;
 };
 
 std::span<const DeviceType> device_types();

@@ -6,9 +6,8 @@
 // the host's own entry for that layer and device decides.
 #include "base/log.hpp"
 #include "base/reason.hpp"
-#include "device/cpu_device.hpp"
+#include "device/device_table.hpp"
 #include "dispatch/mapping_value.hpp"
-#include "dispatch/plugin_directories.hpp"
 #include "hub/resolver.hpp"
 
 #include <fmt/format.h>
@@ -22,15 +21,6 @@
 namespace layerhub {
 namespace dispatch {
 namespace {
-
-struct ExplicitRoots {
-  std::mutex mutex;
-  std::vector<std::string> roots;
-};
-ExplicitRoots& host_roots() {
-  static ExplicitRoots& instance = *new ExplicitRoots;
-  return instance;
-}
 
 struct Claim {
   std::string repo_id, revision;
@@ -100,23 +90,14 @@ std::vector<const hub::Found*> newest(const std::vector<hub::Found>& found, std:
 
 }  // namespace
 
-std::vector<std::string> explicit_roots() {
-  std::lock_guard lock(host_roots().mutex);
-  return host_roots().roots;
-}
-
 }  // namespace dispatch
 
-void set_plugin_roots(std::vector<std::string> roots) {
-  std::lock_guard lock(dispatch::host_roots().mutex);
-  dispatch::host_roots().roots = std::move(roots);
-}
+void set_plugin_roots(std::vector<std::string> roots) { hub::set_explicit_roots(std::move(roots)); }
 
 Mapping automatic_mapping(const std::vector<std::string>& given, const Mapping& chosen) {
-  const auto roots =
-      std::make_shared<const std::vector<std::string>>(given.empty() ? dispatch::explicit_roots() : given);
+  const auto roots = std::make_shared<const std::vector<std::string>>(given.empty() ? hub::explicit_roots() : given);
   const std::vector<hub::Root> searched = hub::plugin_roots(*roots);
-  const std::vector<hub::Found> found = hub::Resolver(searched, device::system_facts()).scan();
+  const std::vector<hub::Found> found = hub::Resolver(searched, device::facts_for_listing()).scan();
   auto value = std::make_shared<dispatch::MappingValue>();
   value->notes.push_back(fmt::format("searched: {}", hub::describe_roots(searched)));
   dispatch::Claims claims;

@@ -2,6 +2,8 @@
 #include "dispatch/binding.hpp"
 
 #include "base/reason.hpp"
+#include "device/device_table.hpp"
+#include "device/streams.hpp"
 #include "dispatch/instance.hpp"
 #include "dispatch/run_call.hpp"
 
@@ -67,6 +69,10 @@ class BindingMaker {
     binding_->on = device_.device;
     binding_->device = {device_.device.type, device_.device.ordinal};
     binding_->mode = mode;
+    if (device_.device != Device::cpu()) {
+      binding_->on_device = &device::find_device(device_.device);
+      device::default_stream(*binding_->on_device);  // so that no call has to make it
+    }
     binding_->members = std::move(members);
     BOOST_OUTCOME_TRY(place_params());
     place_arguments();
@@ -147,9 +153,19 @@ class BindingMaker {
 }  // namespace
 
 Binding::~Binding() {
-  if (instance != nullptr && kernel->functions.destroy != nullptr) {
-    kernel->functions.destroy(instance);
+  if (instance == nullptr || kernel->functions.destroy == nullptr) {
+    return;
   }
+  if (on_device == nullptr) {
+    kernel->functions.destroy(instance);
+    return;
+  }
+  // What was enqueued may still read the instance, and the library has the code.
+  device::after_streams(*on_device,
+                        [library = plugin, destroy = kernel->functions.destroy, of = instance, on = on_device] {
+                          const device::CurrentDevice current(*on);
+                          destroy(of);
+                        });
 }
 
 std::string Binding::kernel_name() const { return kernel->implementation; }

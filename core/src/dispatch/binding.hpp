@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "device/runtime.hpp"
 #include "dispatch/constraint_program.hpp"
 #include "dispatch/dense_check.hpp"
 #include "dispatch/layout_cache.hpp"
@@ -39,6 +40,7 @@ struct Binding : detail::BoundCall {
   DLDevice device{kDLCPU, 0};
   std::array<std::uint8_t, detail::max_outputs> out_order{};  // where the host's n-th written tensor stands
   bool has_layouts = false;                                   // infer() has to be asked
+  device::DeviceState* on_device = nullptr;                   // nullptr: the cpu
 
   std::shared_ptr<const plugin::Plugin> plugin;  // keeps the library open
   const plugin::Kernel* kernel = nullptr;        // of that plugin

@@ -69,7 +69,7 @@ std::uint32_t ConstraintProgram::check_tensor(const Tensor& t, const DLTensor& x
     }
   }
   const std::int64_t bytes = element_bytes(x.dtype);
-  const std::uintptr_t begin = first_byte(x);
+  const std::uintptr_t begin = data_is_handle_ ? x.byte_offset : first_byte(x);
   if (elements == 0) {
     return 0;  // of an empty tensor nothing is read, wherever it points
   }
@@ -84,7 +84,7 @@ std::uint32_t ConstraintProgram::check_tensor(const Tensor& t, const DLTensor& x
   if (x.data == nullptr || !same_device(x.device, device)) {
     return 1 + t.first_failure + fails_device;
   }
-  span = {begin, begin + static_cast<std::uintptr_t>((last + 1) * bytes)};
+  span = {begin, begin + static_cast<std::uintptr_t>((last + 1) * bytes), data_is_handle_ ? x.data : nullptr};
   return 0;
 }
 
@@ -115,7 +115,7 @@ bool ConstraintProgram::holds(const Relation& r, const DLTensor* const* all) con
 }
 
 std::uint32_t ConstraintProgram::check_aliasing(const DLTensor* const* all, const Span* spans) const noexcept {
-  const auto overlap = [](Span a, Span b) { return a.begin < b.end && b.begin < a.end; };
+  const auto overlap = [](Span a, Span b) { return a.buffer == b.buffer && a.begin < b.end && b.begin < a.end; };
   for (std::size_t w = 0; w < tensors_.size(); ++w) {
     if (!tensors_[w].written) {
       continue;

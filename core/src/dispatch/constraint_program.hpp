@@ -70,7 +70,8 @@ class ConstraintProgram {
     std::uint32_t failure;
   };
   struct Span {
-    std::uintptr_t begin, end;  // bytes; empty: begin == end
+    std::uintptr_t begin, end;     // bytes; empty: begin == end
+    const void* buffer = nullptr;  // where memory is named by handles: begin and end count from its start
   };
 
   const DLTensor* tensor_at(const Tensor& t, const DLTensor* const* in, DLTensor* const* out) const noexcept {
@@ -96,6 +97,7 @@ class ConstraintProgram {
   std::vector<std::uint32_t> may_alias_;  // per tensor: a bit for each other that it may be the same memory as
   std::vector<Span> weights_;             // memory that nothing written may overlap
   std::vector<Failure> failures_;
+  bool data_is_handle_ = false;             // of the kernel's device, see device_types.hpp
   const plugin::Kernel* kernel_ = nullptr;  // outlives the program: both belong to a binding
 };
 

@@ -22,7 +22,7 @@ std::uint32_t bytes_of(std::uint32_t bits_of_dtype) {
 DenseCheck::DenseCheck(const ConstraintProgram& program) : weights_(program.weights_) {
   const auto& tensors = program.tensors_;
   const std::size_t inputs = tensors.empty() ? 0 : tensors.size() - 1;
-  if (inputs < 1 || inputs > max_inputs || !tensors.back().written) {
+  if (program.data_is_handle_ || inputs < 1 || inputs > max_inputs || !tensors.back().written) {
     return;
   }
   for (std::size_t i = 0; i <= inputs; ++i) {

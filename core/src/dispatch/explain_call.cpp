@@ -4,9 +4,9 @@
 #include "base/json.hpp"
 #include "base/reason.hpp"
 #include "device/cpu_device.hpp"
+#include "device/device_table.hpp"
 #include "dispatch/candidates.hpp"
 #include "dispatch/layer_state.hpp"
-#include "dispatch/plugin_directories.hpp"
 
 #include <layerhub/explain.hpp>
 
@@ -121,7 +121,8 @@ Explanation explain(const detail::LayerRef& layer, const ExplainOptions& options
       result.served_by = "own forward";
     }
   }
-  const hub::Resolver resolver(hub::plugin_roots(dispatch::explicit_roots()), device::system_facts());
+  const hub::Resolver resolver(hub::plugin_roots(hub::explicit_roots()),
+                               device::facts_for(dispatch::device_type_name(options.device)));
   result.candidates = dispatch::list_candidates(layer.type->name, options.device, options.mode,
                                                 result.decision.selection.get(), resolver);
   return result;

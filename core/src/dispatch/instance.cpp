@@ -2,11 +2,14 @@
 #include "dispatch/instance.hpp"
 
 #include "base/reason.hpp"
+#include "device/streams.hpp"
+#include "plugin/error_text.hpp"
 #include "plugin/host_services.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 namespace layerhub::dispatch {
 namespace {
@@ -51,7 +54,12 @@ class CreateArgs {
     info_.device = binding.device;
     info_.features = {device.features.data(), device.features.size()};
     info_.name = {device.name.data(), device.name.size()};
+    info_.arch = {device.arch.data(), device.arch.size()};
+    info_.driver = {device.driver.data(), device.driver.size()};
+    info_.total_memory = device.total_memory;
+    info_.free_memory = device.free_memory;
     args_.struct_size = sizeof args_;
+    args_.stream = binding.on_device == nullptr ? nullptr : device::default_stream(*binding.on_device).native;
     args_.mode = static_cast<std::uint32_t>(binding.mode);
     args_.host = &plugin::host_services();
     args_.device = &info_;
@@ -73,10 +81,14 @@ class CreateArgs {
   lh_create_args args_{};
 };
 
-struct ErrorBuffer {
-  char text[512];
-  lh_error error{sizeof error, 0, text, sizeof text, 0};
-  std::string said() const { return printable({text, std::min<std::size_t>(error.length, sizeof text)}, sizeof text); }
+// The device's own notion of the current device, where the binding's has one.
+struct CurrentDevice {
+  explicit CurrentDevice(const Binding& binding) {
+    if (binding.on_device != nullptr) {
+      guard.emplace(*binding.on_device);
+    }
+  }
+  std::optional<device::CurrentDevice> guard;
 };
 
 std::string name_of(const detail::LayerType& layer, const Binding& binding) {
@@ -97,21 +109,22 @@ Result<void> create_instance(const detail::LayerType& layer, const DeviceInfo& d
   if (create == nullptr) {
     return success();
   }
-  ErrorBuffer buffer;
+  plugin::ErrorText text;
   lh_instance* instance = nullptr;
-  const std::int32_t status = create(&CreateArgs(binding, device).get(), &instance, &buffer.error);
+  const CurrentDevice current(binding);
+  const std::int32_t status = create(&CreateArgs(binding, device).get(), &instance, &text.error);
   if (status == LH_OK) {
     binding.instance = instance;
     return success();
   }
-  const std::string said = buffer.said();
+  const std::string said = text.said();
   if (status == LH_DECLINED) {
     return make_reason(ErrorCode::unsupported, "create",
                        fmt::format("{} declines these weights and attributes{}{}", name_of(layer, binding),
                                    said.empty() ? "" : ": ", said));
   }
   return make_reason(
-      ErrorCode::kernel_failed, "create",
+      plugin::error_code(status, ErrorCode::kernel_failed), "create",
       fmt::format("{} failed to make its instance (status {}): {}", name_of(layer, binding), status, said),
       {{"library", binding.plugin->path().string()}});
 }
@@ -121,14 +134,15 @@ Result<bool> update_instance(const detail::LayerType& layer, const DeviceInfo& d
   if (binding.instance == nullptr || update == nullptr) {
     return binding.instance == nullptr;  // what keeps nothing has nothing to read again
   }
-  ErrorBuffer buffer;
-  const std::int32_t status = update(binding.instance, &CreateArgs(binding, device).get(), &buffer.error);
+  plugin::ErrorText text;
+  const CurrentDevice current(binding);
+  const std::int32_t status = update(binding.instance, &CreateArgs(binding, device).get(), &text.error);
   if (status == LH_OK) {
     return true;
   }
   return make_reason(ErrorCode::kernel_failed, "update_params",
                      fmt::format("{} failed to read its changed params (status {}): {}; rebind the layer",
-                                 name_of(layer, binding), status, buffer.said()));
+                                 name_of(layer, binding), status, text.said()));
 }
 
 }  // namespace layerhub::dispatch

@@ -6,8 +6,8 @@
 #include "base/log.hpp"
 #include "base/os.hpp"
 #include "device/cpu_device.hpp"
+#include "device/device_table.hpp"
 #include "dispatch/decision.hpp"
-#include "dispatch/plugin_directories.hpp"
 
 #include <layerhub/kernel_function.hpp>
 
@@ -237,8 +237,9 @@ namespace layerhub {
 bool has_kernel(const Repository& repository, Device device) {
   const hub::RepositoryRef ref = dispatch::ref_of(repository);
   hub::check_repository_ref(ref).value();
-  const hub::Resolver resolver(hub::plugin_roots(dispatch::explicit_roots()), device::system_facts());
-  const Result<hub::Resolved> resolved = resolver.resolve(ref, dispatch::device_type_name(device));
+  const std::string type = dispatch::device_type_name(device);
+  const hub::Resolver resolver(hub::plugin_roots(hub::explicit_roots()), device::facts_for(type));
+  const Result<hub::Resolved> resolved = resolver.resolve(ref, type);
   if (!resolved) {
     return false;
   }

@@ -3,10 +3,11 @@
 #include "base/os.hpp"
 #include "base/reason.hpp"
 #include "device/cpu_device.hpp"
+#include "device/device_table.hpp"
 #include "device/device_types.hpp"
-#include "dispatch/plugin_directories.hpp"
 #include "dispatch/selection.hpp"
 #include "hub/lock_file.hpp"
+#include "hub/roots.hpp"
 
 #include <fmt/format.h>
 
@@ -141,7 +142,7 @@ namespace {
 // The commit that serves an entry: its folder's name, or what the build's provenance says.
 std::pair<hub::Dependency, std::string> hub_lock_of(const LayerRepository& repository) {
   const hub::RepositoryRef ref = dispatch::ref_of(repository);
-  const hub::Resolver resolver(hub::plugin_roots(dispatch::explicit_roots()), device::system_facts());
+  const hub::Resolver resolver(hub::plugin_roots(hub::explicit_roots()), device::system_facts());
   const hub::Resolved resolved = resolver.resolve(ref, "cpu").value();
   const std::string commit = hub::is_commit(resolved.ref.revision) ? resolved.ref.revision : resolved.metadata.commit;
   if (!hub::is_commit(commit)) {

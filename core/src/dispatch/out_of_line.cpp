@@ -7,10 +7,13 @@
 #include "dispatch/call_frame.hpp"
 #include "dispatch/layer_state.hpp"
 #include "dispatch/run_call.hpp"
+#include "dispatch/tensor_layout.hpp"
+#include "plugin/error_text.hpp"
 
 #include <layerhub/prepared.hpp>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <string_view>
@@ -20,18 +23,48 @@ namespace {
 
 const dispatch::Binding& whole(const BoundCall& binding) { return static_cast<const dispatch::Binding&>(binding); }
 
+// "x float32[2, 64] on opencl:0, output absent", for messages.
+std::string describe_tensors(const dispatch::Binding& binding, const CallFrame& frame) {
+  std::string text;
+  std::uint32_t inputs = 0, outputs = 0, states = binding.layout_arguments.n_outputs;
+  for (const hub::Argument& argument : binding.kernel->arguments) {
+    const DLTensor* x = nullptr;
+    switch (argument.kind) {
+      case LH_ARG_INPUT: x = frame.in[inputs++]; break;
+      case LH_ARG_OUTPUT: x = frame.out[outputs++]; break;
+      case LH_ARG_STATE: x = frame.out[states++]; break;
+      default: continue;
+    }
+    text += fmt::format("{}{} ", text.empty() ? "" : ", ", argument.name);
+    text += x == nullptr ? "absent"
+                         : fmt::format("{}[{}] on {}", dispatch::dtype_name(x->dtype),
+                                       fmt::join(x->shape, x->shape + x->ndim, ", "), to_string(Device::of(x->device)));
+  }
+  return text;
+}
+
 Reason failure(const LayerRef& layer, const dispatch::Binding& binding, std::int32_t status, const char* function,
-               std::string_view text) {
-  constexpr std::string_view names[] = {"ok",          "declined", "invalid",    "out of memory",
-                                        "unsupported", "internal", "device lost"};
-  const std::string_view name =
-      status >= 0 && static_cast<std::size_t>(status) < std::size(names) ? names[status] : "unknown";
-  const std::string said = printable(text, 512);
-  return make_reason(ErrorCode::kernel_failed, function,
-                     fmt::format("layer `{}`: {} of kernel `{}` of {}@{} failed ({}){}{}; its outputs are undefined",
-                                 layer.type->name, function, binding.kernel_name(), binding.plugin->repo(),
-                                 binding.plugin->revision(), name, said.empty() ? "" : ": ", said),
-                     {{"status", std::to_string(status)}, {"library", binding.plugin->path().string()}});
+               std::string_view text, const CallFrame& frame) {
+  std::string said = printable(text, 512);
+  if (status == LH_DEVICE_LOST && said.empty() && binding.on_device != nullptr) {
+    std::lock_guard lock(binding.on_device->mutex);
+    said = binding.on_device->lost_by;
+  }
+  return make_reason(
+      plugin::error_code(status, ErrorCode::kernel_failed), function,
+      fmt::format("layer `{}` on {}: {} of kernel `{}` of {}@{} failed ({}){}{}; its outputs are undefined{}",
+                  layer.type->name, to_string(binding.on), function, binding.kernel_name(), binding.plugin->repo(),
+                  binding.plugin->revision(), plugin::status_name(status), said.empty() ? "" : ": ", said,
+                  status == LH_DEVICE_LOST ? ", and so is all that the device computes from here on" : ""),
+      {{"status", std::to_string(status)},
+       {"tensors", describe_tensors(binding, frame)},
+       {"library", binding.plugin->path().string()}});
+}
+
+Reason several_devices(const LayerRef& layer, const dispatch::Binding& binding, const CallFrame& frame) {
+  return make_reason(ErrorCode::invalid_argument, "device",
+                     fmt::format("layer `{}` on {}: its tensors are on several devices ({}); copy them to one",
+                                 layer.type->name, to_string(binding.on), describe_tensors(binding, frame)));
 }
 
 std::string changed_member(const LayerRef& layer, const dispatch::Binding& binding) {
@@ -66,7 +99,10 @@ bool is_own_forward(const LayerRef& layer, const BoundCall& call, std::int32_t s
     }
     return true;
   }
-  throw Error(failure(layer, whole(call), status, function, text));
+  if (status == on_several_devices) {
+    throw Error(several_devices(layer, whole(call), frame));
+  }
+  throw Error(failure(layer, whole(call), status, function, text, frame));
 }
 
 void write_to(CallFrame& frame, const CallArguments& arguments) noexcept {

@@ -2,6 +2,8 @@
 #include "dispatch/run_call.hpp"
 
 #include "base/event.hpp"
+#include "base/reason.hpp"
+#include "device/streams.hpp"
 #include "dispatch/call_frame.hpp"
 
 #include <algorithm>
@@ -47,16 +49,22 @@ void put_in_order(const Binding& binding, CallFrame& frame) {
   }
 }
 
+// What the workspace has to be for these tensors.
+std::int32_t needed_workspace(const Binding& binding, CallFrame& frame, std::size_t& bytes) {
+  return !binding.has_layouts ? std::int32_t{LH_OK}
+                              : binding.layouts.workspace_of(binding.kernel->functions, binding.instance,
+                                                             binding.layout_arguments, frame, &bytes);
+}
+
 // Whatever a binding may need.
 std::int32_t run_any(const BoundCall& call, CallFrame& frame) {
   const Binding& binding = whole(call);
-  if (binding.has_layouts) {
-    std::size_t bytes = 0;
-    const std::int32_t status = binding.layouts.workspace_of(binding.kernel->functions, binding.instance,
-                                                             binding.layout_arguments, frame, &bytes);
-    if (status != LH_OK || !grow_workspace(frame, bytes)) {
-      return status != LH_OK ? status : std::int32_t{LH_OUT_OF_MEMORY};
-    }
+  std::size_t bytes = 0;
+  if (const std::int32_t status = needed_workspace(binding, frame, bytes); status != LH_OK) {
+    return status;
+  }
+  if (!grow_workspace(frame, bytes)) {
+    return LH_OUT_OF_MEMORY;
   }
   frame.call.mode = binding.call_mode;
   frame.call.device = binding.device;
@@ -66,16 +74,61 @@ std::int32_t run_any(const BoundCall& call, CallFrame& frame) {
   return status;
 }
 
+// On a device: the call goes to the stream that the thread has in use, with that stream's workspace, while the thread's
+// current device is the binding's. A fault is for ever: later calls on the device do not reach the kernel.
+std::int32_t run_on_device(const BoundCall& call, CallFrame& frame) {
+  const Binding& binding = whole(call);
+  device::DeviceState& on = *binding.on_device;
+  if (on.lost.load(std::memory_order_acquire)) {
+    return LH_DEVICE_LOST;
+  }
+  device::StreamState* stream = device::chosen_stream(on);
+  stream = stream != nullptr ? stream : on.default_stream.load(std::memory_order_acquire);
+  const device::CurrentDevice current(on);
+  std::size_t bytes = 0;
+  void* workspace = nullptr;
+  std::int32_t status = needed_workspace(binding, frame, bytes);
+  if (status == LH_OK && bytes != 0) {
+    status = device::workspace_on(*stream, bytes, &workspace, &frame.error);
+  }
+  if (status == LH_OK) {
+    const lh_call of_the_cpu = frame.call;
+    frame.call.mode = binding.call_mode;
+    frame.call.device = binding.device;
+    frame.call.stream = stream->native;
+    frame.call.workspace = workspace;
+    frame.call.workspace_size = bytes;
+    status = run_with_params(call, frame);
+    frame.call = of_the_cpu;
+  }
+  if (status == LH_DEVICE_LOST) {
+    device::lose(on, printable({frame.text, std::min<std::size_t>(frame.error.length, sizeof frame.text)}));
+  }
+  return status;
+}
+
+std::int32_t run_on_device_any_order(const BoundCall& call, CallFrame& frame) {
+  put_in_order(whole(call), frame);
+  return run_on_device(call, frame);
+}
+
 // The outputs are put in the kernel's order before anything looks at them: constraints and layouts name arguments.
 std::int32_t run_any_order(const BoundCall& call, CallFrame& frame) {
   put_in_order(whole(call), frame);
   return run_any(call, frame);
 }
 
+// No forward, the layer's own included, can compute with tensors that lie apart.
+bool is_on_one_device(const Binding& binding, const CallFrame& frame) {
+  const auto fits = [&](const DLTensor* x) { return x == nullptr || Device::of(x->device) == binding.on; };
+  return std::all_of(frame.in, frame.in + binding.n_host_inputs, fits) &&
+         std::all_of(frame.out, frame.out + binding.counts.n_out, fits);
+}
+
 [[gnu::noinline]] std::int32_t check_whole_and(BoundCall::Run run, const BoundCall& call, CallFrame& frame) {
   const Binding& binding = whole(call);
   if (const std::uint32_t refused = binding.constraints.check(frame.in, frame.out)) {
-    return note_refused(binding, refused - 1);
+    return is_on_one_device(binding, frame) ? note_refused(binding, refused - 1) : detail::on_several_devices;
   }
   return run(call, frame);
 }
@@ -92,9 +145,10 @@ std::int32_t check_and(const BoundCall& call, CallFrame& frame) {
   return check_whole_and(run, call, frame);
 }
 
+template <BoundCall::Run run>
 std::int32_t check_in_order(const BoundCall& call, CallFrame& frame) {
   put_in_order(whole(call), frame);
-  return check_whole_and(&run_any, call, frame);
+  return check_whole_and(run, call, frame);
 }
 
 template <BoundCall::Run run>
@@ -123,9 +177,13 @@ const BoundCall own_forward_call{[](const BoundCall&, CallFrame&) { return detai
 
 void choose_run(Binding& binding) {
   const bool is_common = !binding.has_layouts && binding.call_mode == LH_MODE_INFERENCE && binding.on == Device::cpu();
-  if (!is_in_order(binding)) {
+  if (binding.on_device != nullptr) {
+    const bool in_order = is_in_order(binding);
+    binding.run_unchecked = in_order ? &run_on_device : &run_on_device_any_order;
+    binding.run = in_order ? checked<&run_on_device>(binding) : &check_in_order<&run_on_device>;
+  } else if (!is_in_order(binding)) {
     binding.run_unchecked = &run_any_order;
-    binding.run = &check_in_order;
+    binding.run = &check_in_order<&run_any>;
   } else if (!is_common) {
     binding.run_unchecked = &run_any;
     binding.run = checked<&run_any>(binding);

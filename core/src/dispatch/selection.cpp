@@ -5,9 +5,10 @@
 #include "base/os.hpp"
 #include "base/sha256.hpp"
 #include "device/cpu_device.hpp"
+#include "device/device_table.hpp"
 #include "device/device_types.hpp"
-#include "dispatch/plugin_directories.hpp"
 #include "hub/resolution_cache.hpp"
+#include "hub/roots.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -125,8 +126,8 @@ class Selector {
     selection_->pinned = entry.pin.has_value();
     selection_->ref = ref_of(entry.repository);
     selection_->layer_name = layer_name_of(entry.repository);
-    const hub::Resolver resolver(hub::plugin_roots(entry.roots != nullptr ? *entry.roots : explicit_roots()),
-                                 device::system_facts());
+    const hub::Resolver resolver(hub::plugin_roots(entry.roots != nullptr ? *entry.roots : hub::explicit_roots()),
+                                 device::facts_for(device_));
     const hub::DeviceFacts facts{selection_->device.capability, selection_->device.arch};
     Result<std::shared_ptr<const hub::Resolved>> resolved =
         hub::resolve_cached(resolver, selection_->ref, device_, &facts);

@@ -312,6 +312,20 @@ void Resolver::scan_revision(const fs::path& root, const RepositoryRef& ref, std
   }
 }
 
+std::vector<std::string> Resolver::repositories() const {
+  std::set<std::string> ids;
+  for (const Root& root : roots_) {
+    if (root.ignored.empty()) {
+      for (const std::string& org : folders_in(root.path)) {
+        for (const std::string& name : folders_in(root.path / org)) {
+          ids.insert(org + "/" + name);
+        }
+      }
+    }
+  }
+  return {ids.begin(), ids.end()};
+}
+
 std::vector<Found> Resolver::scan() const {
   std::vector<Found> all;
   std::set<std::string> seen;  // "org/name@revision": the first root that has it wins

@@ -62,6 +62,9 @@ class Resolver {
   // one repository and revision in several roots the first root's. [thread-safe]
   std::vector<Found> scan() const;
 
+  // The ids of all repositories in the roots, sorted, each once. No metadata is read. [thread-safe]
+  std::vector<std::string> repositories() const;
+
   // The n of the branches v<n> of a repository, ascending. [thread-safe]
   std::vector<int> versions(std::string_view repo_id) const;
 

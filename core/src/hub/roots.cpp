@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <mutex>
+#include <utility>
 
 namespace layerhub::hub {
 namespace {
@@ -42,7 +44,26 @@ class RootList {
   std::vector<Root> roots;
 };
 
+struct HostRoots {
+  std::mutex mutex;
+  std::vector<std::string> roots;
+};
+HostRoots& host_roots() {
+  static HostRoots& instance = *new HostRoots;
+  return instance;
+}
+
 }  // namespace
+
+std::vector<std::string> explicit_roots() {
+  std::lock_guard lock(host_roots().mutex);
+  return host_roots().roots;
+}
+
+void set_explicit_roots(std::vector<std::string> roots) {
+  std::lock_guard lock(host_roots().mutex);
+  host_roots().roots = std::move(roots);
+}
 
 std::vector<Root> plugin_roots(const std::vector<std::string>& given) {
   RootList list;

@@ -16,6 +16,10 @@ struct Root {
   std::string ignored;  // why it is not searched: "there is no such directory"; empty: it is
 };
 
+// What the host named with set_plugin_roots. [thread-safe]
+std::vector<std::string> explicit_roots();
+void set_explicit_roots(std::vector<std::string> roots);
+
 // Each directory once. A relative entry of LAYERHUB_PATH is ignored: it would mean another directory in each process.
 std::vector<Root> plugin_roots(const std::vector<std::string>& given);
 

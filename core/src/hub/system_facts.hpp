@@ -29,6 +29,7 @@ struct SystemFacts {
   std::vector<std::string> cpu_features;             // "avx512_bf16", ... sorted; those that libraries may ask for
   std::string cpu_name;                              // for people
   std::optional<BackendVersion> cuda, rocm, opencl;  // of the installed runtimes
+  bool runtimes_unasked = false;                     // a listing: builds for devices fit whatever runtime is there
   std::array<std::optional<BackendVersion>, 3> runtimes() const { return {cuda, rocm, opencl}; }
 };
 

@@ -110,6 +110,9 @@ std::string selected_backend(const SystemFacts& facts, std::string_view device_t
 }
 
 std::optional<std::string> version_misfit(const Backend& backend, const SystemFacts& facts) {
+  if (facts.runtimes_unasked) {
+    return std::nullopt;
+  }
   const auto differs = [&](const char* name, const std::optional<BackendVersion>& system) {
     return fmt::format("{} version ({}) is not compatible with system {} version ({})", name,
                        version_text(backend.version), name, version_text(system));

@@ -39,6 +39,8 @@ struct BoundCall {
 
 // Beside the statuses of abi.h: no kernel serves, or a declared constraint does not hold, which has been counted.
 inline constexpr std::int32_t own_forward = -1;
+// The tensors of a call are on several devices: no forward can serve it.
+inline constexpr std::int32_t on_several_devices = -2;
 
 // One row: bindings made by kernelize hold under every mapping.
 inline constexpr std::uint64_t any_mapping = 0;
