@@ -11,7 +11,9 @@
 
 namespace layerhub::cli {
 
-hub::Resolver resolver(const Options& options) { return {hub::plugin_roots(options.plugins), device::facts_for_listing()}; }
+hub::Resolver resolver(const Options& options) {
+  return {hub::plugin_roots(options.plugins), device::facts_for_listing()};
+}
 
 void print_table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;

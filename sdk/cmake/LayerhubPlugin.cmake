@@ -46,7 +46,8 @@ function(_layerhub_add_library target name identity resident)
   target_compile_features(${target}-entry PRIVATE cxx_std_20)
   target_compile_options(${target}-entry PRIVATE ${LAYERHUB_ENTRY_FLAGS})
   # The identity of the sources, not of the moment: the same sources give the same library.
-  string(SHA256 build_id "${PLUGIN_REPO}@${PLUGIN_REVISION}/${identity}/${CMAKE_CXX_COMPILER_VERSION}/${sources_digest}")
+  set(made_of ${identity}/${CMAKE_CXX_COMPILER_VERSION}/${sources_digest})
+  string(SHA256 build_id "${PLUGIN_REPO}@${PLUGIN_REVISION}/${made_of}")
   string(SUBSTRING ${build_id} 0 16 build_id)
   target_compile_definitions(${target}-entry PRIVATE
     LAYERHUB_PLUGIN_REPO="${PLUGIN_REPO}" LAYERHUB_PLUGIN_REVISION="${PLUGIN_REVISION}"

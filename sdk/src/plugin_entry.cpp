@@ -16,9 +16,9 @@ struct Extension {
   const void* table;
 };
 
-// The linker makes these for every section whose name is a C identifier. A plugin may bring kernels, extensions or both;
-// a section that nothing stands in has no such symbols, hence weak. One that brings neither is refused when it is
-// described.
+// The linker makes these for every section whose name is a C identifier. A plugin may bring kernels, extensions or
+// both; a section that nothing stands in has no such symbols, hence weak. One that brings neither is refused when it
+// is described.
 #define LAYERHUB_SECTION_END __attribute__((weak, visibility("hidden")))
 extern "C" LAYERHUB_SECTION_END const lh_kernel* const __start_lh_kernels[];
 extern "C" LAYERHUB_SECTION_END const lh_kernel* const __stop_lh_kernels[];

@@ -68,6 +68,7 @@ class CreateArgs {
 
   const lh_host* host() const { return args_.host; }
   const lh_device_info* device() const { return args_.device; }
+  void* stream() const { return args_.stream; }  // on a device: where to enqueue what packs the params
   std::uint32_t mode() const { return args_.mode; }
 
   // Throws Failure for a name that the kernel did not declare, or of another kind: a defect of the plugin.
