@@ -2,6 +2,8 @@
 // The query is baseline code and may be called in any library; its kernels say what processor they need.
 #include "support/built_plugins.hpp"
 
+#include "support/test_device.hpp"
+
 #include <layerhub/sdk/call.hpp>
 
 #include <dlfcn.h>
@@ -24,6 +26,14 @@ std::string missing_feature(std::string_view feature) {
 }
 
 std::string missing_for(const lh_kernel& kernel) {
+  if (kernel.device_type != kDLCPU) {
+    std::string why;
+    const TestDevice* device = TestDevice::find(kernel.device_type, &why);
+    return device == nullptr ? why
+           : device->info().capability < kernel.min_capability
+               ? "capability of " + std::to_string(kernel.min_capability)
+               : "";
+  }
   if (kernel.min_capability >= 4 && !__builtin_cpu_supports("x86-64-v4")) {
     return "AVX-512";
   }
@@ -58,16 +68,24 @@ BuiltLibrary open(const fs::path& path) {
   library.name = std::string(sdk::view(plugin->repo)) + "@" + std::string(sdk::view(plugin->revision)) + " " +
                  path.stem().string();
   library.kernels.assign(plugin->kernels, plugin->kernels + plugin->n_kernels);
+  library.runtime = plugin->get_extension == nullptr
+                        ? nullptr
+                        : static_cast<const lh_device_1*>(plugin->get_extension(LH_DEVICE_1_ID));
   std::sort(library.kernels.begin(), library.kernels.end(), [](const lh_kernel* a, const lh_kernel* b) {
     return std::pair(sdk::view(a->layer), sdk::view(a->implementation)) <
            std::pair(sdk::view(b->layer), sdk::view(b->implementation));
   });
-  for (const lh_kernel* kernel : library.kernels) {
-    if (library.missing.empty()) {
-      library.missing = missing_for(*kernel);
+  return library;
+}
+
+std::vector<BuiltLibrary> open_all(const std::string& root) {
+  std::vector<BuiltLibrary> libraries;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root)) {
+    if (entry.is_regular_file() && entry.path().extension() == ".so") {
+      libraries.push_back(open(entry.path()));
     }
   }
-  return library;
+  return libraries;
 }
 
 }  // namespace
@@ -83,15 +101,28 @@ bool is_wanted(const std::string& kernel_name) {
 }
 
 std::vector<BuiltLibrary> open_built_plugins(const std::string& root) {
-  std::vector<BuiltLibrary> libraries;
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root)) {
-    if (entry.is_regular_file() && entry.path().extension() == ".so") {
-      libraries.push_back(open(entry.path()));
+  std::vector<BuiltLibrary> libraries = open_all(root);
+  std::erase_if(libraries, [](const BuiltLibrary& library) { return library.runtime != nullptr; });
+  for (BuiltLibrary& library : libraries) {
+    for (const lh_kernel* kernel : library.kernels) {
+      if (library.missing.empty()) {
+        library.missing = missing_for(*kernel);
+      }
     }
   }
   std::sort(libraries.begin(), libraries.end(),
             [](const BuiltLibrary& a, const BuiltLibrary& b) { return a.name < b.name; });
   return libraries;
+}
+
+std::vector<const lh_device_1*> open_built_runtimes(const std::string& root) {
+  std::vector<const lh_device_1*> runtimes;
+  for (const BuiltLibrary& library : open_all(root)) {
+    if (library.runtime != nullptr) {
+      runtimes.push_back(library.runtime);
+    }
+  }
+  return runtimes;
 }
 
 }  // namespace layerhub::testing

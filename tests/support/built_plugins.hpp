@@ -3,6 +3,7 @@
 #pragma once
 
 #include <layerhub/abi.h>
+#include <layerhub/abi/device.h>
 
 #include <string>
 #include <vector>
@@ -13,10 +14,14 @@ struct BuiltLibrary {
   std::string name;     // "layerhub/activation@v1 activation-v4"
   std::string missing;  // "" or what this processor lacks for it: "AVX-512"
   std::vector<const lh_kernel*> kernels;
+  const lh_device_1* runtime = nullptr;  // of a device plugin
 };
 
 // Sorted by name; they stay open. Throws std::runtime_error for one that can't be opened: a defect of the build.
 std::vector<BuiltLibrary> open_built_plugins(const std::string& root);
+
+// The device runtimes among them.
+std::vector<const lh_device_1*> open_built_runtimes(const std::string& root);
 
 // "layerhub/norm@v1 norm-v4: RMSNorm (vector)", and whether LAYERHUB_TEST_KERNELS, where it is set, is part of that.
 std::string kernel_name(const BuiltLibrary& library, const lh_kernel& kernel);

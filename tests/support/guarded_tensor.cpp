@@ -85,6 +85,7 @@ GuardedTensor::GuardedTensor(const TensorPlan& plan, bool is_written) : plan_(pl
 GuardedTensor::GuardedTensor(const TensorPlan& plan, GuardedTensor& other) : plan_(plan), is_written_(true) {
   other.is_written_ = true;
   memory_ = other.memory_;
+  shares_with_ = &other;
   bind(plan);
 }
 
@@ -99,6 +100,33 @@ void GuardedTensor::bind(const TensorPlan& plan) {
   tensor_.ndim = static_cast<std::int32_t>(plan.stored_shape.size());
   tensor_.shape = plan_.stored_shape.data();
   tensor_.strides = plan_.strides.data();
+}
+
+void GuardedTensor::place_on(const TestDevice& device) {
+  // A whole number of the widest alignment lies before the first element, as it does on the host.
+  placed_from_ = begin_ - plan_.byte_offset - guard;
+  device_ = &device;
+  if (shares_with_ != nullptr) {
+    on_device_ = shares_with_->on_device_;
+  } else {
+    on_device_ = std::shared_ptr<void>(device.allocate(memory_->size() - placed_from_),
+                                       [&device](void* memory) { device.release(memory); });
+  }
+  tensor_.device = device.device();
+  tensor_.data = on_device_.get();
+  tensor_.byte_offset = guard + plan_.byte_offset;
+}
+
+void GuardedTensor::upload() const {
+  if (device_ != nullptr) {
+    device_->upload(on_device_.get(), memory_->data() + placed_from_, memory_->size() - placed_from_);
+  }
+}
+
+void GuardedTensor::download() {
+  if (device_ != nullptr) {
+    device_->download(memory_->data() + placed_from_, on_device_.get(), memory_->size() - placed_from_);
+  }
 }
 
 std::int64_t GuardedTensor::extent() const {

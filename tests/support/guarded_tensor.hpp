@@ -6,6 +6,7 @@
 #pragma once
 
 #include "support/kernel_case.hpp"
+#include "support/test_device.hpp"
 
 #include <cstddef>
 #include <memory>
@@ -25,6 +26,12 @@ class GuardedTensor {
   GuardedTensor& operator=(const GuardedTensor&) = delete;
 
   DLTensor* tensor() { return &tensor_; }
+
+  // From here on the tensor is the device's, and what all other functions see is a copy on the host, guards and all.
+  void place_on(const TestDevice& device);
+  // Bring the device's memory up to date with the copy, and the copy with the device's memory. Nothing on the cpu.
+  void upload() const;
+  void download();
 
   void fill(std::mt19937_64& random, double deviation);
   // Sets every element to the pattern that reads as NaN, so that one which the kernel forgets is seen.
@@ -53,6 +60,10 @@ class GuardedTensor {
   TensorPlan plan_;
   bool is_written_;
   std::shared_ptr<std::vector<std::byte>> memory_;  // guard, data, guard
+  std::size_t placed_from_ = 0;                     // where in memory_ the device's memory begins
+  const TestDevice* device_ = nullptr;
+  std::shared_ptr<void> on_device_;
+  GuardedTensor* shares_with_ = nullptr;
   std::vector<std::byte> remembered_;
   std::size_t begin_ = 0;  // of the first element, in memory_
   DLTensor tensor_{};

@@ -45,6 +45,29 @@ Outcome judged(std::int32_t status, const char* function, const ErrorText& error
                                std::string(error.text, error.error.length)};
 }
 
+Workspace::Workspace(std::size_t size, const TestDevice* device)
+    : size_(size), bytes_(size + 128, std::byte{0xa5}), device_(device) {
+  if (device_ != nullptr) {
+    on_device_ = device_->allocate(size_ + 64);
+    device_->upload(on_device_, bytes_.data(), size_ + 64);
+  }
+}
+
+Workspace::~Workspace() {
+  if (device_ != nullptr) {
+    device_->release(on_device_);
+  }
+}
+
+bool Workspace::is_overrun() {
+  const auto differs = [](std::byte b) { return b != std::byte{0xa5}; };
+  if (device_ == nullptr) {
+    return std::any_of(host_data() + size_, bytes_.data() + bytes_.size(), differs);
+  }
+  device_->download(bytes_.data(), on_device_, size_ + 64);
+  return std::any_of(bytes_.data() + size_, bytes_.data() + size_ + 64, differs);
+}
+
 Instance::~Instance() {
   if (instance_ != nullptr && kernel_.destroy != nullptr) {
     kernel_.destroy(instance_);
@@ -83,6 +106,12 @@ Outcome Instance::with_args(const CaseTensors& tensors, std::uint32_t mode, Use&
   args.struct_size = sizeof args;
   args.mode = mode;
   args.host = ThreadHost::instance().host();
+  lh_device_info info{};
+  if (const TestDevice* device = TestDevice::find(kernel_.device_type)) {
+    info = device->info();
+    args.device = &info;
+    args.stream = device->stream();
+  }
   args.attrs = attrs.data();
   args.n_attrs = static_cast<std::uint32_t>(attrs.size());
   args.params = params.data();

@@ -33,19 +33,23 @@ struct ErrorText {
 // What a status of `function` means for the case.
 Outcome judged(std::int32_t status, const char* function, const ErrorText& error);
 
-// Memory for the workspace with a pattern in and behind it.
+// Memory for the workspace with a pattern in and behind it, on the host or on a device.
 class Workspace {
  public:
-  explicit Workspace(std::size_t size) : size_(size), bytes_(size + 128, std::byte{0xa5}) {}
-  std::byte* data() { return bytes_.data() + (64 - reinterpret_cast<std::uintptr_t>(bytes_.data()) % 64) % 64; }
+  explicit Workspace(std::size_t size, const TestDevice* device = nullptr);
+  Workspace(const Workspace&) = delete;
+  ~Workspace();
+  void* data() { return device_ != nullptr ? on_device_ : host_data(); }
   std::size_t size() const { return size_; }
-  bool is_overrun() {
-    return std::any_of(data() + size_, bytes_.data() + bytes_.size(), [](std::byte b) { return b != std::byte{0xa5}; });
-  }
+  bool is_overrun();
 
  private:
+  std::byte* host_data() { return bytes_.data() + (64 - reinterpret_cast<std::uintptr_t>(bytes_.data()) % 64) % 64; }
+
   std::size_t size_;
   std::vector<std::byte> bytes_;
+  const TestDevice* device_;
+  void* on_device_ = nullptr;
 };
 
 // The kernel's instance for a case, made from its tensors and destroyed with it; none where the kernel keeps nothing.

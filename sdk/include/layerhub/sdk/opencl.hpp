@@ -109,9 +109,7 @@ class Launch {
     buffer(x.data);
     return value(static_cast<cl_int>(x.byte_offset / ((x.dtype.bits * x.dtype.lanes + 7) / 8)));
   }
-  Launch& optional_tensor(const DLTensor* x) {
-    return x == nullptr ? buffer(nullptr).value(cl_int{0}) : tensor(*x);
-  }
+  Launch& optional_tensor(const DLTensor* x) { return x == nullptr ? buffer(nullptr).value(cl_int{0}) : tensor(*x); }
   Launch& buffer(void* memory) { return argument(sizeof(cl_mem), &memory); }
   template <class T>
   Launch& value(T number) {
@@ -147,9 +145,7 @@ class Launch {
 };
 
 // 0, 1, 2 for f32, f16, bf16: the DTYPE of float_types, and the place of its program in a kernel's table.
-inline std::size_t float_type_index(DLDataType dtype) {
-  return dtype.code == kDLBfloat ? 2 : dtype.bits == 16 ? 1 : 0;
-}
+inline std::size_t float_type_index(DLDataType dtype) { return dtype.code == kDLBfloat ? 2 : dtype.bits == 16 ? 1 : 0; }
 
 // The programs of one source for each of the three dtypes, each built when a call first needs it.
 class FloatPrograms {

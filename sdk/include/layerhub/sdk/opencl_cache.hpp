@@ -7,10 +7,10 @@
 // can't be written the program is built each time.
 #pragma once
 
-#include <layerhub/sdk/opencl_api.hpp>
-#include <layerhub/sdk/signature.hpp>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <layerhub/sdk/opencl_api.hpp>
+#include <layerhub/sdk/signature.hpp>
 
 #include <atomic>
 #include <cstdio>
@@ -141,7 +141,8 @@ inline cl_program build_from_source(const QueueTarget& target, const std::string
       return api().clGetProgramBuildInfo(program, target.device, CL_PROGRAM_BUILD_LOG, room, out, needed);
     });
     api().clReleaseProgram(program);
-    throw Failure(status_of(code, false), "the driver can't build it (" + error_name(code) + "): " + log.substr(0, 400));
+    throw Failure(status_of(code, false),
+                  "the driver can't build it (" + error_name(code) + "): " + log.substr(0, 400));
   }
   return program;
 }
