@@ -20,18 +20,18 @@ float fast_gelu(float x) { return x * sigmoid(1.59576912f * x * (1.0f + 0.044715
 float quick_gelu(float x) { return x * sigmoid(1.702f * x); }
 float relu(float x) { return x <= 0.0f ? 0.0f : x; }
 
-__kernel void unary(__global const T* x, int x0, __global T* y, int y0, long n) {
+__kernel void unary(__global const X* x, int x0, __global X* y, int y0, long n) {
   const long i = get_global_id(0);
-  if (i < n) STORE(y, y0 + i, ACTIVATION(LOAD(x, x0 + i)));
+  if (i < n) STOREX(y, y0 + i, ACTIVATION(LOADX(x, x0 + i)));
 }
 
 // A row of x is two halves of `width`; the activation is of half ACTIVATED.
-__kernel void gated(__global const T* x, int x0, __global T* y, int y0, long n, int width) {
+__kernel void gated(__global const X* x, int x0, __global X* y, int y0, long n, int width) {
   const long i = get_global_id(0);
   if (i >= n) return;
   const long first = x0 + i / width * 2 * width + i % width;
-  const float a = LOAD(x, first), b = LOAD(x, first + width);
-  STORE(y, y0 + i, ACTIVATED == 0 ? ACTIVATION(a) * b : a * ACTIVATION(b));
+  const float a = LOADX(x, first), b = LOADX(x, first + width);
+  STOREX(y, y0 + i, ACTIVATED == 0 ? ACTIVATION(a) * b : a * ACTIVATION(b));
 }
 )cl";
 
@@ -52,16 +52,17 @@ class Activation {
   void forward(const lh_call& call) const {
     const DLTensor &x = *call.in[0], &y = *call.out[0];
     const std::int64_t n = element_count(y);
-    opencl::Launch launch(programs_.at(y.dtype, call.stream), form == Form::unary ? "unary" : "gated");
+    opencl::Launch launch(programs_.with(call.stream, {{"XTYPE", opencl::float_type(y.dtype)}}),
+                          form == Form::unary ? "unary" : "gated");
     launch.tensor(x).tensor(y).value<cl_long>(n);
     if (form != Form::unary) {
       launch.value(static_cast<cl_int>(last_dim(y)));
     }
-    launch.run(call.stream, {(static_cast<std::size_t>(n) + group - 1) / group, 1, 1}, {group, 1, 1});
+    launch.run(call.stream, {opencl::groups_for(n, group), 1, 1}, {group, 1, 1});
   }
 
  private:
-  opencl::FloatPrograms programs_;
+  opencl::Programs programs_;
 };
 
 constexpr char silu[] = "silu", gelu[] = "gelu", gelu_tanh[] = "gelu_tanh", fast_gelu[] = "fast_gelu",

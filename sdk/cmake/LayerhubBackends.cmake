@@ -37,6 +37,8 @@ set(LAYERHUB_CPU_v4-vnni_FEATURES "avx512_bf16,avx512_vnni")
 set(LAYERHUB_CPU_v4-vnni_FLAGS -march=x86-64-v4 -mavx512vnni -mavx512bf16 -mprefer-vector-width=512)
 
 # OpenCL: host code of the baseline that carries the source of its kernels. Any device of 1.2 can run them.
+# Its headers are all that a build needs: the functions are found when a plugin runs.
+find_path(LAYERHUB_OPENCL_HEADERS CL/cl.h)
 set(LAYERHUB_OPENCL_BACKEND opencl12)
 set(LAYERHUB_OPENCL_CAPABILITY 12)
 

@@ -125,7 +125,7 @@ endfunction()
 
 function(_layerhub_add_opencl_variant target name)
   file(GLOB sources CONFIGURE_DEPENDS *.opencl.cpp)
-  if(sources)
+  if(sources AND LAYERHUB_OPENCL_HEADERS)
     _layerhub_add_host_library(${target}-opencl12 ${name} opencl12 ${LAYERHUB_OPENCL_CAPABILITY} ""
       "${LAYERHUB_CPU_v2_FLAGS}" "${sources}")
     _layerhub_publish_variant(${target} opencl ${LAYERHUB_OPENCL_BACKEND} "" ${target}-opencl12

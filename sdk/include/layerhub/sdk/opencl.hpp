@@ -13,38 +13,49 @@
 #include <dlpack/dlpack.h>
 #include <layerhub/sdk/opencl_cache.hpp>
 
+#include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 namespace layerhub::sdk::opencl {
 
-// Helpers for kernels whose tensors are f32, f16 or bf16, all computed in float: -DDTYPE=0, 1 or 2. Half arithmetic is
-// optional in OpenCL, loading and storing halves is not.
+// Helpers for kernels whose tensors are f32, f16 or bf16, all computed in float: XTYPE and WTYPE are 0, 1 or 2 for those
+// (see float_type), X and W their types. Half arithmetic is optional in OpenCL, loading and storing halves is not.
 inline constexpr std::string_view float_types = R"cl(
-#if DTYPE == 0
-typedef float T;
-#define LOAD(p, i) ((p)[i])
-#define STORE(p, i, v) ((p)[i] = (v))
-#elif DTYPE == 1
-typedef half T;
-#define LOAD(p, i) vload_half((i), (p))
-#define STORE(p, i, v) vstore_half_rte((v), (i), (p))
-#else
-typedef ushort T;
-#define LOAD(p, i) as_float((uint)(p)[i] << 16)
-inline ushort to_bf16(float v) {
-  uint bits = as_uint(v);
-  return isnan(v) ? (ushort)((bits >> 16) | 64) : (ushort)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+typedef float type_0;
+typedef half type_1;
+typedef ushort type_2;
+inline float load_0(__global const float* p, long i) { return p[i]; }
+inline float load_1(__global const half* p, long i) { return vload_half(i, p); }
+inline float load_2(__global const ushort* p, long i) { return as_float((uint)p[i] << 16); }
+inline void store_0(__global float* p, long i, float v) { p[i] = v; }
+inline void store_1(__global half* p, long i, float v) { vstore_half_rte(v, i, p); }
+inline void store_2(__global ushort* p, long i, float v) {
+  const uint bits = as_uint(v);
+  p[i] = isnan(v) ? (ushort)((bits >> 16) | 64) : (ushort)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
-#define STORE(p, i, v) ((p)[i] = to_bf16(v))
+#define JOIN(a, b) a##b
+#define JOINED(a, b) JOIN(a, b)
+#define X JOINED(type_, XTYPE)
+#define LOADX JOINED(load_, XTYPE)
+#define STOREX JOINED(store_, XTYPE)
+#ifdef WTYPE
+#define W JOINED(type_, WTYPE)
+#define LOADW JOINED(load_, WTYPE)
+#define STOREW JOINED(store_, WTYPE)
 #endif
 )cl";
+
+// The value of XTYPE and WTYPE for a dtype of the three.
+inline int float_type(DLDataType dtype) { return dtype.code == kDLBfloat ? 2 : dtype.bits == 16 ? 1 : 0; }
 
 class Program {
  public:
@@ -144,27 +155,58 @@ class Launch {
   cl_uint next_ = 0;
 };
 
-// 0, 1, 2 for f32, f16, bf16: the DTYPE of float_types, and the place of its program in a kernel's table.
-inline std::size_t float_type_index(DLDataType dtype) { return dtype.code == kDLBfloat ? 2 : dtype.bits == 16 ? 1 : 0; }
-
-// The programs of one source for each of the three dtypes, each built when a call first needs it.
-class FloatPrograms {
+// The programs of one source under different definitions, such as one for each dtype: each is built when a call first
+// needs it and found again without a lock.
+class Programs {
  public:
-  explicit FloatPrograms(std::string source, std::string options = {})
-      : source_(std::string(float_types) + source), options_(std::move(options)) {}
-  const Program& at(DLDataType dtype, void* stream) const {
-    const std::size_t index = float_type_index(dtype);
-    const Program* program = programs_[index].load(std::memory_order_acquire);
-    if (program == nullptr) {
-      program = &program_for(stream, source_, "-DDTYPE=" + std::to_string(index) + " " + options_);
-      programs_[index].store(program, std::memory_order_release);
+  struct Definition {
+    const char* name;
+    int value;
+    bool operator==(const Definition& other) const { return name == other.name && value == other.value; }
+  };
+  static constexpr std::size_t max_definitions = 4;
+
+  // source: behind float_types. options: the same for all.
+  explicit Programs(std::string_view source, std::string options = {})
+      : source_(std::string(float_types).append(source)), options_(std::move(options)) {}
+  Programs(const Programs&) = delete;
+  ~Programs() {
+    for (Entry* entry = first_.load(); entry != nullptr;) {
+      delete std::exchange(entry, entry->next);
     }
-    return *program;
+  }
+
+  // [thread-safe]
+  const Program& with(void* stream, std::initializer_list<Definition> definitions) const {
+    for (Entry* entry = first_.load(std::memory_order_acquire); entry != nullptr; entry = entry->next) {
+      if (std::equal(definitions.begin(), definitions.end(), entry->definitions.begin())) {
+        return entry->program;
+      }
+    }
+    std::string options = options_;
+    for (const Definition& definition : definitions) {
+      options += std::string(" -D") + definition.name + "=" + std::to_string(definition.value);
+    }
+    auto* entry = new Entry{{}, program_for(stream, source_, options), first_.load(std::memory_order_relaxed)};
+    std::copy(definitions.begin(), definitions.end(), entry->definitions.begin());
+    while (!first_.compare_exchange_weak(entry->next, entry, std::memory_order_release, std::memory_order_relaxed)) {
+    }
+    return entry->program;
   }
 
  private:
+  struct Entry {
+    std::array<Definition, max_definitions> definitions;
+    const Program& program;
+    Entry* next;
+  };
   std::string source_, options_;
-  mutable std::array<std::atomic<const Program*>, 3> programs_{};
+  mutable std::atomic<Entry*> first_{nullptr};
 };
+
+// Groups of `size` that n items need.
+inline std::size_t groups_for(std::int64_t n, std::size_t size) {
+  return (static_cast<std::size_t>(n) + size - 1) / size;
+}
 
 }  // namespace layerhub::sdk::opencl

@@ -13,15 +13,16 @@
 
 namespace layerhub::sdk::opencl {
 
-#define LAYERHUB_OPENCL_FUNCTIONS(X)                                                                                   \
-  X(clGetPlatformIDs)                                                                                                  \
-  X(clGetPlatformInfo)                                                                                                 \
-  X(clGetDeviceIDs) X(clGetDeviceInfo) X(clCreateContext) X(clCreateCommandQueue) X(clGetCommandQueueInfo)             \
-      X(clReleaseCommandQueue) X(clCreateBuffer) X(clReleaseMemObject) X(clEnqueueReadBuffer) X(clEnqueueWriteBuffer)  \
-          X(clEnqueueCopyBuffer) X(clEnqueueFillBuffer) X(clEnqueueMarkerWithWaitList) X(clEnqueueBarrierWithWaitList) \
-              X(clEnqueueNDRangeKernel) X(clFlush) X(clFinish) X(clWaitForEvents) X(clGetEventInfo)                    \
-                  X(clGetEventProfilingInfo) X(clReleaseEvent) X(clCreateProgramWithSource)                            \
-                      X(clCreateProgramWithBinary) X(clBuildProgram) X(clGetProgramInfo) X(clGetProgramBuildInfo)      \
+#define LAYERHUB_OPENCL_FUNCTIONS(X)                                                                                \
+  X(clGetPlatformIDs)                                                                                               \
+  X(clGetPlatformInfo)                                                                                              \
+  X(clGetDeviceIDs)                                                                                                 \
+  X(clGetDeviceInfo) X(clCreateContext) X(clCreateCommandQueue) X(clGetCommandQueueInfo) X(clReleaseCommandQueue)   \
+      X(clCreateBuffer) X(clReleaseMemObject) X(clEnqueueReadBuffer) X(clEnqueueWriteBuffer) X(clEnqueueCopyBuffer) \
+          X(clEnqueueFillBuffer) X(clEnqueueMarkerWithWaitList) X(clEnqueueBarrierWithWaitList)                     \
+              X(clEnqueueNDRangeKernel) X(clFlush) X(clFinish) X(clWaitForEvents) X(clGetEventInfo)                 \
+                  X(clGetEventProfilingInfo) X(clReleaseEvent) X(clCreateProgramWithSource)                         \
+                      X(clCreateProgramWithBinary) X(clBuildProgram) X(clGetProgramInfo) X(clGetProgramBuildInfo)   \
                           X(clReleaseProgram) X(clCreateKernel) X(clSetKernelArg) X(clReleaseKernel)
 
 struct Api {
