@@ -55,10 +55,16 @@ inline void read_unit(__global const uchar* row, long unit, float* out) {
 #endif
 #endif
 
+// Where row r of a tensor of up to three dimensions begins: `inner` rows of pitch `pitch`, `outer` apart.
+typedef struct {
+  int inner, pitch, outer;
+} Rows;
+inline long row_of(Rows rows, int r) { return (long)(r / rows.inner) * rows.outer + (long)(r % rows.inner) * rows.pitch; }
+
 // x: [rows, k], weight: [n, row_elements of weight_type], y: [rows, n]
 __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
 void linear(__global const X* x, int x0, __global const weight_type* weight, int w0, __global const float* bias, int b0,
-            __global X* y, int y0, int rows, int n, int k, int row_elements) {
+            __global X* y, int y0, int rows, int n, int k, int row_elements, Rows x_rows, Rows y_rows) {
   __local float partial[ITEMS * ROWS];
   const int item = get_local_id(0), output = get_group_id(0), first = get_group_id(1) * ROWS;
   const int count = min(ROWS, rows - first);
@@ -68,7 +74,7 @@ void linear(__global const X* x, int x0, __global const weight_type* weight, int
     float values[UNIT];
     read_unit(w, unit, values);
     for (int r = 0; r < count; ++r) {
-      const long at = x0 + (long)(first + r) * k + (long)unit * UNIT;
+      const long at = x0 + row_of(x_rows, first + r) + (long)unit * UNIT;
       float sum = 0;
       for (int i = 0; i < UNIT; ++i) sum += values[i] * LOADX(x, at + i);
       sums[r] += sum;
@@ -79,7 +85,7 @@ void linear(__global const X* x, int x0, __global const weight_type* weight, int
   for (int r = item; r < count; r += ITEMS) {
     float sum = bias ? bias[b0 + output] : 0.0f;
     for (int i = 0; i < ITEMS; ++i) sum += partial[r * ITEMS + i];
-    STOREX(y, y0 + (long)(first + r) * n + output, sum);
+    STOREX(y, y0 + row_of(y_rows, first + r) + output, sum);
   }
 }
 )cl";
@@ -87,8 +93,12 @@ void linear(__global const X* x, int x0, __global const weight_type* weight, int
 class Linear {
  public:
   static constexpr std::uint32_t traits = LH_TRAIT_DETERMINISTIC | LH_TRAIT_NO_HOST_SYNC | LH_TRAIT_NO_WORKSPACE;
-  static constexpr std::array constraints{dtype_in("input", f32, f16, bf16), dtype_in("weight", f32, f16, bf16),
-                                          dtype_in("bias", f32)};
+  static constexpr std::array constraints{dtype_in("input", f32, f16, bf16),
+                                          dtype_in("weight", f32, f16, bf16),
+                                          dtype_in("bias", f32),
+                                          rank("input", 1, 3),
+                                          last_dim_dense("input"),
+                                          last_dim_dense("output")};
   // Sums of K products in float: the error grows with the root of K.
   static constexpr std::array tolerances{Tolerance{f32, 1e-4, 1e-3, 1e-10}, Tolerance{bf16, 1e-2, 2e-1, 1e-4},
                                          Tolerance{f16, 2e-3, 5e-2, 1e-6}};
@@ -113,12 +123,26 @@ class Linear {
         .value(static_cast<cl_int>(last_dim(y)))
         .value(static_cast<cl_int>(last_dim(x)))
         .value(static_cast<cl_int>(columns_))
+        .value(rows_of(x))
+        .value(rows_of(y))
         .run(call.stream,
              {static_cast<std::size_t>(last_dim(y)), opencl::groups_for(rows, static_cast<std::size_t>(shared)), 1},
              {items, 1, 1});
   }
 
  private:
+  struct Rows {  // as the source has it
+    cl_int inner = 1, pitch = 0, outer = 0;
+  };
+  static Rows rows_of(const DLTensor& x) {
+    Rows rows;
+    if (x.ndim > 1) {
+      rows.inner = static_cast<cl_int>(std::max<std::int64_t>(x.shape[x.ndim - 2], 1));
+      rows.pitch = static_cast<cl_int>(x.strides[x.ndim - 2]);
+      rows.outer = x.ndim == 3 ? static_cast<cl_int>(x.strides[0]) : 0;
+    }
+    return rows;
+  }
   static int code_of(std::string_view format) {
     return format == "gguf.q4_0" ? 40 : format == "gguf.q4_1" ? 41 : format == "gguf.q8_0" ? 80 : 0;
   }

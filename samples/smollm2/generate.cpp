@@ -78,7 +78,8 @@ void prefill(const Model& model, const std::vector<TokenId>& prompt, Sequence& s
 Run generate(const Model& model, const Tokenizer& tokenizer, const std::vector<TokenId>& prompt, int tokens,
              Dtype cache, Sampler sampler, const std::function<void(const std::string&)>& show) {
   Run run;
-  Sequence sequence(model.config(), static_cast<std::int64_t>(prompt.size()) + tokens, cache);
+  Sequence sequence(model.config(), static_cast<std::int64_t>(prompt.size()) + tokens, cache,
+                    model.placement().of(Part::attention));
   std::vector<float> logits;
   const auto begin = std::chrono::steady_clock::now();
   prefill(model, prompt, sequence, logits);
@@ -106,13 +107,15 @@ Run generate(const Model& model, const Tokenizer& tokenizer, const std::vector<T
   run.text += rest;
   show(rest);
   run.times = sequence.times;
+  run.copies = sequence.copies;
   return run;
 }
 
 std::vector<TokenId> teacher_forced(const Model& model, const std::vector<TokenId>& prompt,
                                     const std::vector<TokenId>& ids, Dtype cache) {
   std::vector<TokenId> top;
-  Sequence sequence(model.config(), static_cast<std::int64_t>(prompt.size() + ids.size()), cache);
+  Sequence sequence(model.config(), static_cast<std::int64_t>(prompt.size() + ids.size()), cache,
+                    model.placement().of(Part::attention));
   std::vector<float> logits;
   prefill(model, prompt, sequence, logits);
   for (std::size_t i = 0; i < ids.size(); ++i) {

@@ -46,6 +46,7 @@ struct Run {
   double prefill_seconds = 0, decode_seconds = 0;
   std::size_t decoded = 0;  // tokens that decode_seconds holds: all but the first, which the prefill gives
   std::array<LayerTimes, layer_names.size()> times{};
+  Copies copies;  // between devices
 };
 
 // Writes at most `tokens` tokens after the prompt; `show` gets the text piece by piece.

@@ -13,14 +13,14 @@ namespace {
 using layerhub::sdk::float16;
 
 float element(const Tensor& t, std::int64_t index) {
-  return t.dtype == Dtype::f16 ? layerhub::sdk::to_float(static_cast<const float16*>(t.data)[index])
-                               : static_cast<const float*>(t.data)[index];
+  return t.dtype == Dtype::f16 ? layerhub::sdk::to_float(t.elements<const float16>()[index])
+                               : t.elements<const float>()[index];
 }
 void set_element(Tensor& t, std::int64_t index, float value) {
   if (t.dtype == Dtype::f16) {
-    static_cast<float16*>(t.data)[index] = layerhub::sdk::from_float<float16>(value);
+    t.elements<float16>()[index] = layerhub::sdk::from_float<float16>(value);
   } else {
-    static_cast<float*>(t.data)[index] = value;
+    t.elements<float>()[index] = value;
   }
 }
 
@@ -36,7 +36,7 @@ void rotate(const float* x, const float* cos, const float* sin, std::int64_t siz
 }  // namespace
 
 void RMSNorm::forward(const Tensor& hidden_states, Tensor& output) const {
-  const float* w = static_cast<const float*>(weight.data);
+  const float* w = weight.elements<const float>();
   for (std::int64_t r = 0; r < hidden_states.rows(); ++r) {
     const float* x = hidden_states.row(r);
     float* y = output.row(r);
@@ -61,7 +61,7 @@ const std::vector<float>& Linear::own_weight() const {
     const std::int64_t count = rows * weight.shape[1] / blocks->bytes;
     own_weight_.resize(static_cast<std::size_t>(count * blocks->elements));
     for (std::int64_t b = 0; b < count; ++b) {
-      blocks->dequantize(static_cast<const std::uint8_t*>(weight.data) + b * blocks->bytes,
+      blocks->dequantize(weight.elements<const std::uint8_t>() + b * blocks->bytes,
                          own_weight_.data() + b * blocks->elements);
     }
   } else {

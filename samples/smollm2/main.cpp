@@ -26,48 +26,81 @@ using namespace smollm2;
 constexpr int own_tokens = 16;  // of the default run: enough to compare, and nobody waits for the rest
 
 // The plugins that --hub names, layer by layer; without it whatever is found serves.
-layerhub::Mapping explicit_mapping() {
+layerhub::Mapping explicit_mapping(const Placement& placement) {
   std::vector<layerhub::Mapping::LayerEntry> entries;
   for (const auto& [layer, repo] :
        {std::pair{"RMSNorm", "layerhub/norm"}, std::pair{"Linear", "layerhub/linear"},
         std::pair{"rotary_pos_emb", "layerhub/rotary"}, std::pair{"CausalAttention", "layerhub/attention"},
         std::pair{"SiluAndMul", "layerhub/activation"}}) {
-    entries.push_back(
-        {layer, {{"cpu", layerhub::LayerRepository{.repo_id = repo, .layer_name = layer, .revision = "v1"}}}});
+    const layerhub::LayerRepository repository{.repo_id = repo, .layer_name = layer, .revision = "v1"};
+    for (const layerhub::Device device : placement.devices) {
+      const std::string name = to_string(device);
+      entries.push_back({layer, {{name.substr(0, name.find(':')), repository}}});
+    }
   }
   return layerhub::Mapping(entries);
 }
 
-layerhub::Mapping mapping_for(const Options& options) {
+layerhub::Mapping mapping_for(const Options& options, const Placement& placement) {
   if (!options.mapping.empty()) {
     return layerhub::read_mapping(options.mapping);
   }
-  return options.hub ? explicit_mapping() : layerhub::automatic_mapping();
+  return options.hub ? explicit_mapping(placement) : layerhub::automatic_mapping();
 }
+
+struct PartOfModel {
+  const Model& model;
+  Part part;
+  template <class Visit>
+  void visit_layers(Visit&& visit) const {
+    model.visit_part(part, visit);
+  }
+};
 
 // Puts a kernel under every layer; says which layers stay on their own forward and why.
 void bind(const Model& model, const layerhub::Mapping& mapping, bool required) {
   const layerhub::use_kernel_mapping scope(mapping);
   layerhub::KernelizeOptions options;
-  if (required) {
-    options.fallback = layerhub::Fallback::never;
-  }
-  const layerhub::KernelizeReport report = layerhub::kernelize(model, options);
   std::vector<std::string> said;
-  for (const auto& layer : report.layers) {
-    if (!layer.kernel && std::find(said.begin(), said.end(), layer.name) == said.end()) {
-      said.push_back(layer.name);
-      std::fprintf(stderr, "%s runs its own forward: %s\n", layer.name.c_str(), layer.served_by.c_str());
+  for (const Part part : {Part::attention, Part::mlp, Part::head}) {
+    options.device = model.placement().of(part);
+    // The own forwards are the cpu's: on another device every layer needs a kernel.
+    options.fallback =
+        required || options.device != layerhub::Device::cpu() ? std::optional(layerhub::Fallback::never) : std::nullopt;
+    const PartOfModel layers{model, part};
+    const layerhub::KernelizeReport report = layerhub::kernelize(layers, options);
+    for (const auto& layer : report.layers) {
+      if (!layer.kernel && std::find(said.begin(), said.end(), layer.name) == said.end()) {
+        said.push_back(layer.name);
+        std::fprintf(stderr, "%s runs its own forward: %s\n", layer.name.c_str(), layer.served_by.c_str());
+      }
     }
   }
 }
 
+// Takes the kernels away and brings the weights back to the cpu, where the own forwards are.
+void unbind(Model& model) {
+  layerhub::unkernelize(model);
+  if (!model.placement().is_cpu()) {
+    model.place({});
+  }
+}
+
+void place_and_bind(Model& model, const Placement& placement, const layerhub::Mapping& mapping, bool required) {
+  unbind(model);
+  if (!placement.is_cpu()) {
+    model.place(placement);
+  }
+  bind(model, mapping, required);
+}
+
 // --hub promises that no call fell back.
 void require_no_fallback(const Model& model) {
-  model.visit_layers([](const auto& layer) {
-    const std::optional<layerhub::BindingInfo> binding = layerhub::binding_of(layer);
+  model.visit_with_device([](const auto& layer, layerhub::Device device) {
+    const std::optional<layerhub::BindingInfo> binding = layerhub::binding_of(layer, device);
     if (!binding || binding->declined + binding->refused != 0) {
-      throw std::runtime_error("--hub: a layer ran its own forward; here is why\n" + layerhub::explain(layer));
+      throw std::runtime_error("--hub: a layer ran its own forward; here is why\n" +
+                               layerhub::explain(layer, {.device = device}));
     }
   });
 }
@@ -94,9 +127,10 @@ void answer(const Options& options, Model& model, const Tokenizer& tokenizer) {
   if (figures.prompt.empty()) {
     throw std::runtime_error("--prompt: it is empty; give some text");
   }
+  const Placement placement = parse_placement(options.devices);
   const Sampler sampler(options.temperature, options.seed);
   if (!options.own) {
-    bind(model, mapping_for(options), options.hub);
+    place_and_bind(model, placement, mapping_for(options, placement), options.hub);
     end_progress();
     print(options.prompt + "\n\n");
     Run run = generate(model, tokenizer, figures.prompt, options.tokens, Dtype::f16, sampler, print);
@@ -110,7 +144,7 @@ void answer(const Options& options, Model& model, const Tokenizer& tokenizer) {
   if (!options.hub) {
     const int tokens = options.own ? options.tokens : std::min(options.tokens, own_tokens);
     progress("on the own forwards: " + std::to_string(tokens) + " tokens");
-    layerhub::unkernelize(model);
+    unbind(model);
     Run run = generate(
         model, tokenizer, figures.prompt, tokens, Dtype::f32, sampler,
         options.own ? std::function(print) : [](const std::string&) {});
@@ -120,7 +154,7 @@ void answer(const Options& options, Model& model, const Tokenizer& tokenizer) {
     figures.own = {std::move(run), std::move(lines)};
     model.drop_own_weights();
     if (!options.own) {
-      bind(model, mapping_for(options), options.hub);
+      place_and_bind(model, placement, mapping_for(options, placement), options.hub);
       const std::vector<TokenId>& ids = figures.own->run.token_ids;
       const std::vector<TokenId> top = teacher_forced(model, figures.prompt, ids, Dtype::f16);
       std::size_t equal = 0;
@@ -160,11 +194,15 @@ int run(const Options& options) {
     return equal ? 0 : 1;
   }
   if (!options.evaluate.empty()) {
+    const Placement placement = parse_placement(options.devices);
     std::function<void()> with_plugins =
                               [&] {
-                                bind(model, options.mapping.empty() ? explicit_mapping() : mapping_for(options), true);
+                                place_and_bind(model, placement,
+                                               options.mapping.empty() ? explicit_mapping(placement)
+                                                                       : mapping_for(options, placement),
+                                               true);
                               },
-                          on_own_forwards = [&] { layerhub::unkernelize(model); };
+                          on_own_forwards = [&] { unbind(model); };
     const std::string compared = evaluate(model, options.evaluate, options.own ? nullptr : with_plugins,
                                           options.hub ? nullptr : on_own_forwards, progress);
     end_progress();

@@ -72,23 +72,18 @@ void set(RMSNorm& layer, const Gguf& file, const std::string& name, const Config
   layer.variance_epsilon = config.epsilon;
 }
 
-// Calls the layer and adds the time to its kind's.
-template <class Layer, class... Arguments>
-void timed(Sequence& sequence, const Layer& layer, Arguments&&... arguments) {
+// Calls the layer and adds the time to its kind's, on a device the time until its work is done.
+template <class Layer, class First, class... Arguments>
+void timed(Sequence& sequence, const Layer& layer, First&& first, Arguments&&... arguments) {
   const auto begin = std::chrono::steady_clock::now();
-  layer(arguments...);
+  layer(first, arguments...);
+  if (first.device.device_type != kDLCPU) {
+    layerhub::Stream::default_of(layerhub::Device::of(first.device)).synchronize();
+  }
   LayerTimes& times = sequence.times[static_cast<std::size_t>(kind_of(layer))];
   times.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   ++times.calls;
 }
-
-// Memory for a matrix of floats, as long as this lives.
-struct Buffer {
-  Buffer(std::int64_t rows, std::int64_t columns)
-      : values(static_cast<std::size_t>(rows * columns)), view(matrix(values.data(), rows, columns)) {}
-  std::vector<float> values;
-  Tensor view;
-};
 
 void add(Tensor& x, const Tensor& y) {
   for (std::int64_t t = 0; t < x.rows(); ++t) {
@@ -100,24 +95,84 @@ void add(Tensor& x, const Tensor& y) {
 
 }  // namespace
 
-Sequence::Sequence(const Config& config, std::int64_t positions, Dtype cache_dtype)
+// What the blocks' parts compute in, on their devices; shared by all blocks of a pass. input and result are the parts'
+// ends of the copies, and on the cpu the residual stream's own memory does for the first.
+struct AttentionMemory {
+  AttentionMemory(const Config& c, std::int64_t tokens, layerhub::Device d)
+      : input(d, tokens, c.width),
+        normed(d, tokens, c.width),
+        q(d, tokens, c.width),
+        k(d, tokens, c.kv_heads * c.head_size),
+        v(d, tokens, c.kv_heads * c.head_size),
+        q_turned(d, tokens, c.width),
+        k_turned(d, tokens, c.kv_heads * c.head_size),
+        attended(d, tokens, c.width),
+        result(d, tokens, c.width),
+        cos(d, tokens, c.head_size / 2),
+        sin(d, tokens, c.head_size / 2) {}
+  Owned input, normed, q, k, v, q_turned, k_turned, attended, result, cos, sin;
+};
+
+struct MlpMemory {
+  MlpMemory(const Config& c, std::int64_t tokens, layerhub::Device d)
+      : input(d, tokens, c.width),
+        normed(d, tokens, c.width),
+        gate_and_up(d, tokens, 2 * c.mlp_width),
+        activated(d, tokens, c.mlp_width),
+        result(d, tokens, c.width) {}
+  Owned input, normed, gate_and_up, activated, result;
+};
+
+namespace {
+
+// x where the part can read it.
+const Tensor& brought(const Tensor& x, const Owned& to, Sequence& s) {
+  if (to.memory.device() == layerhub::Device::cpu()) {
+    return x;
+  }
+  copy_counted(x, to.view, s.copies);
+  return to.view;
+}
+
+// x += result, which may be on a device.
+void add_back(Tensor& x, const Owned& result, Sequence& s) {
+  if (result.memory.device() == layerhub::Device::cpu()) {
+    add(x, result.view);
+    return;
+  }
+  const Owned here(layerhub::Device::cpu(), x.rows(), x.width());
+  copy_counted(result.view, here.view, s.copies);
+  add(x, here.view);
+}
+
+}  // namespace
+
+Sequence::Sequence(const Config& config, std::int64_t positions, Dtype cache_dtype, layerhub::Device device)
     : capacity(positions),
       dtype_(cache_dtype),
       kv_heads_(config.kv_heads),
       head_size_(config.head_size),
-      memory_(static_cast<std::size_t>(2 * config.n_blocks * capacity * kv_heads_ * head_size_) *
-              (dtype_ == Dtype::f16 ? 2 : 4)) {}
+      memory_(device,
+              static_cast<std::size_t>(2 * config.n_blocks * capacity * kv_heads_ * head_size_ * bytes_of(dtype_))) {}
 
 Tensor Sequence::cache(std::int64_t index) {
-  const std::int64_t bytes = capacity * kv_heads_ * head_size_ * (dtype_ == Dtype::f16 ? 2 : 4);
-  return {memory_.data() + index * bytes,
+  const std::int64_t bytes = capacity * kv_heads_ * head_size_ * bytes_of(dtype_);
+  return {memory_.data(),
           dtype_,
           3,
           {capacity, kv_heads_, head_size_},
-          {kv_heads_ * head_size_, head_size_, 1}};
+          {kv_heads_ * head_size_, head_size_, 1},
+          memory_.dl_device(),
+          static_cast<std::uint64_t>(index * bytes)};
 }
 
-Model::Model(const Gguf& file) : config_(read_config(file)), blocks_(static_cast<std::size_t>(config_.n_blocks)) {
+Model::Model(const Gguf& file)
+    : file_(file), config_(read_config(file)), blocks_(static_cast<std::size_t>(config_.n_blocks)) {
+  place({});
+}
+
+void Model::place(const Placement& placement) {
+  const Gguf& file = file_;
   const Config& c = config_;
   const std::int64_t kv_width = c.kv_heads * c.head_size;
   embedding_ = checked(file, "token_embd.weight", c.vocabulary, c.width);
@@ -136,6 +191,20 @@ Model::Model(const Gguf& file) : config_(read_config(file)), blocks_(static_cast
   }
   set(output_norm_, file, "output_norm.weight", c);
   set(output_, file.has_tensor("output.weight") ? checked(file, "output.weight", c.vocabulary, c.width) : embedding_);
+
+  placed_weights_.clear();
+  weight_copies_ = {};
+  placement_ = placement;
+  for (const Part part : {Part::attention, Part::mlp, Part::head}) {
+    visit_part(part, [&](const auto& layer) {
+      if constexpr (requires { layer.weight; }) {
+        if (placement.of(part) != layerhub::Device::cpu()) {
+          placed_weights_.push_back(placed(layer.weight, placement.of(part), weight_copies_));
+          const_cast<Tensor&>(layer.weight) = placed_weights_.back().view;  // visitors see layers as a host calls them
+        }
+      }
+    });
+  }
 }
 
 void Model::embed(std::span<const TokenId> tokens, Tensor& x) const {
@@ -172,33 +241,35 @@ void Model::angles(std::int64_t first, Tensor& cos, Tensor& sin) const {
   }
 }
 
-void Model::run_block(std::int64_t index, Tensor& x, const Tensor& cos, const Tensor& sin, Sequence& s) const {
+void Model::run_attention(std::int64_t index, AttentionMemory& m, Tensor& x, const Tensor& cos, const Tensor& sin,
+                          Sequence& s) const {
   const Block& b = blocks_[static_cast<std::size_t>(index)];
   const Config& c = config_;
-  const std::int64_t tokens = x.rows(), kv_width = c.kv_heads * c.head_size;
-  Buffer normed(tokens, c.width), q(tokens, c.width), k(tokens, kv_width), v(tokens, kv_width),
-      q_turned(tokens, c.width), k_turned(tokens, kv_width), attended(tokens, c.width), result(tokens, c.width);
-
-  timed(s, b.attention_norm, x, normed.view);
-  timed(s, b.q, normed.view, q.view);
-  timed(s, b.k, normed.view, k.view);
-  timed(s, b.v, normed.view, v.view);
-  Tensor q_heads = q_turned.view.heads(c.heads), k_heads = k_turned.view.heads(c.kv_heads);
-  timed(s, b.rotary, q.view.heads(c.heads), k.view.heads(c.kv_heads), cos, sin, q_heads, k_heads);
-  Tensor k_cache = s.k_cache(index), v_cache = s.v_cache(index), output = attended.view.heads(c.heads);
-  timed(s, b.attention, q_heads, k_heads, v.view.heads(c.kv_heads), k_cache, v_cache, s.length,
+  const Tensor& input = brought(x, m.input, s);
+  timed(s, b.attention_norm, input, m.normed.view);
+  timed(s, b.q, m.normed.view, m.q.view);
+  timed(s, b.k, m.normed.view, m.k.view);
+  timed(s, b.v, m.normed.view, m.v.view);
+  Tensor q = m.q_turned.view.heads(c.heads), k = m.k_turned.view.heads(c.kv_heads);
+  timed(s, b.rotary, m.q.view.heads(c.heads), m.k.view.heads(c.kv_heads), cos, sin, q, k);
+  Tensor k_cache = s.k_cache(index), v_cache = s.v_cache(index), output = m.attended.view.heads(c.heads);
+  timed(s, b.attention, q, k, m.v.view.heads(c.kv_heads), k_cache, v_cache, s.length,
         1 / std::sqrt(static_cast<float>(c.head_size)), output);
-  timed(s, b.o, attended.view, result.view);
-  add(x, result.view);
+  timed(s, b.o, m.attended.view, m.result.view);
+  add_back(x, m.result, s);
+}
 
-  Buffer gate_and_up(tokens, 2 * c.mlp_width), activated(tokens, c.mlp_width);
-  Tensor gate = gate_and_up.view.columns(0, c.mlp_width), up = gate_and_up.view.columns(c.mlp_width, c.mlp_width);
-  timed(s, b.mlp_norm, x, normed.view);
-  timed(s, b.gate, normed.view, gate);
-  timed(s, b.up, normed.view, up);
-  timed(s, b.silu_and_mul, gate_and_up.view, activated.view);
-  timed(s, b.down, activated.view, result.view);
-  add(x, result.view);
+void Model::run_mlp(std::int64_t index, MlpMemory& m, Tensor& x, Sequence& s) const {
+  const Block& b = blocks_[static_cast<std::size_t>(index)];
+  const std::int64_t width = config_.mlp_width;
+  const Tensor& input = brought(x, m.input, s);
+  timed(s, b.mlp_norm, input, m.normed.view);
+  Tensor gate = m.gate_and_up.view.columns(0, width), up = m.gate_and_up.view.columns(width, width);
+  timed(s, b.gate, m.normed.view, gate);
+  timed(s, b.up, m.normed.view, up);
+  timed(s, b.silu_and_mul, m.gate_and_up.view, m.activated.view);
+  timed(s, b.down, m.activated.view, m.result.view);
+  add_back(x, m.result, s);
 }
 
 void Model::forward(std::span<const TokenId> tokens, Sequence& s, bool every_token, std::vector<float>& logits) const {
@@ -206,21 +277,33 @@ void Model::forward(std::span<const TokenId> tokens, Sequence& s, bool every_tok
   if (count > s.capacity - s.length) {
     throw std::length_error("the sequence has no room for " + std::to_string(count) + " more tokens");
   }
-  Buffer x(count, config_.width), cos(count, config_.head_size / 2), sin(count, config_.head_size / 2);
+  const layerhub::Device cpu = layerhub::Device::cpu();
+  Owned x(cpu, count, config_.width), cos(cpu, count, config_.head_size / 2), sin(cpu, count, config_.head_size / 2);
+  AttentionMemory attention(config_, count, placement_.of(Part::attention));
+  MlpMemory mlp(config_, count, placement_.of(Part::mlp));
   embed(tokens, x.view);
   angles(s.length, cos.view, sin.view);
+  const Tensor cosines = brought(cos.view, attention.cos, s), sines = brought(sin.view, attention.sin, s);
   for (std::int64_t i = 0; i < config_.n_blocks; ++i) {
-    run_block(i, x.view, cos.view, sin.view, s);
+    run_attention(i, attention, x.view, cosines, sines, s);
+    run_mlp(i, mlp, x.view, s);
   }
   s.length += count;
 
-  const std::int64_t first = every_token ? 0 : count - 1;
-  Tensor last = matrix(x.view.row(first), count - first, config_.width);
-  Buffer normed(count - first, config_.width);
-  logits.resize(static_cast<std::size_t>((count - first) * config_.vocabulary));
-  Tensor out = matrix(logits.data(), count - first, config_.vocabulary);
+  const layerhub::Device head = placement_.of(Part::head);
+  const std::int64_t rows = every_token ? count : 1;
+  const Owned input(head, rows, config_.width);
+  Owned normed(head, rows, config_.width), out;
+  const Tensor last = brought(x.view.rows_from(count - rows, rows), input, s);
+  logits.resize(static_cast<std::size_t>(rows * config_.vocabulary));
+  Tensor host_out = matrix(logits.data(), rows, config_.vocabulary), device_out = host_out;
+  if (head != cpu) {
+    out = Owned(head, rows, config_.vocabulary);
+    device_out = out.view;
+  }
   timed(s, output_norm_, last, normed.view);
-  timed(s, output_, normed.view, out);
+  timed(s, output_, normed.view, device_out);
+  copy_counted(device_out, host_out, s.copies);
 }
 
 void Model::drop_own_weights() {

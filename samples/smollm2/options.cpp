@@ -43,6 +43,9 @@ Options parse_options(int argc, char** argv) {
   app.add_flag("--hub", options.hub, "only the plugins' kernels; where one can't be used it is an error")
       ->excludes(own);
   app.add_option("--plugins", options.plugins, "the plugin directory");
+  app.add_option("--device", options.devices,
+                 "where the model runs: cpu, opencl, cuda, rocm, with :ordinal; PART=DEVICE for attention, mlp or head")
+      ->delimiter(',');
   app.add_option("--mapping", options.mapping, "a mapping file, or what `layerhub lock` made of one");
   app.add_option("--model", options.model, "the GGUF file");
   app.add_option("--json", options.json, "write the figures of the run to this file");

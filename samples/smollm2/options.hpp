@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace smollm2 {
 
@@ -13,8 +14,9 @@ struct Options {
   int tokens = 128;
   unsigned threads = 0;  // 0: as many as there are processors
   bool own = false, hub = false;
-  std::string plugins;  // "" : the default directories
-  std::string mapping;  // a mapping file or a lock; "": what is found
+  std::string plugins;               // "" : the default directories
+  std::vector<std::string> devices;  // "opencl", "mlp=opencl"
+  std::string mapping;               // a mapping file or a lock; "": what is found
   std::string model;
   std::string json, tokenize, evaluate;
   double temperature = 0;

@@ -30,14 +30,15 @@ nlohmann::json side_json(const Figures::Side& side, std::size_t prompt) {
           {"text", side.run.text},
           {"prefill_tokens_per_second", rate(prompt, side.run.prefill_seconds)},
           {"decode_tokens_per_second", rate(side.run.decoded, side.run.decode_seconds)},
+          {"copies", {{"count", side.run.copies.count}, {"bytes", side.run.copies.bytes}}},
           {"layers", layers}};
 }
 
 std::string side_table(const char* name, const Figures::Side& side) {
-  std::string text = fmt::format("{:<16} {:<7} {:<25} {:<18} {:>7} {:>7}\n", name, "device", "repo@revision", "kernel",
+  std::string text = fmt::format("{:<16} {:<9} {:<25} {:<18} {:>7} {:>7}\n", name, "device", "repo@revision", "kernel",
                                  "calls", "share");
   for (const LayerLine& line : side.layers) {
-    text += fmt::format("{:<16} {:<7} {:<25} {:<18} {:>7} {:>6.1f}%\n", line.layer, line.device,
+    text += fmt::format("{:<16} {:<9} {:<25} {:<18} {:>7} {:>6.1f}%\n", line.layer, line.device,
                         line.repo.empty() ? "own forward" : line.repo + "@" + line.revision,
                         line.kernel.empty() ? "-" : line.kernel, line.calls, 100 * line.share);
   }
@@ -47,14 +48,15 @@ std::string side_table(const char* name, const Figures::Side& side) {
 }  // namespace
 
 std::vector<LayerLine> layer_lines(const Model& model, const Run& run) {
-  using Key = std::tuple<std::size_t, std::string, std::string, std::string>;
+  using Key = std::tuple<std::size_t, std::string, std::string, std::string, std::string>;
   std::map<Key, std::uint64_t> served;
   std::array<std::uint64_t, layer_names.size()> of_kind{};
-  model.visit_layers([&](const auto& layer) {
+  model.visit_with_device([&](const auto& layer, layerhub::Device on) {
     const auto kind = static_cast<std::size_t>(kind_of(layer));
-    const std::optional<layerhub::BindingInfo> binding = layerhub::binding_of(layer);
+    const std::optional<layerhub::BindingInfo> binding = layerhub::binding_of(layer, on);
     ++of_kind[kind];
-    ++served[binding ? Key{kind, binding->repo_id, binding->revision, binding->kernel} : Key{kind, "", "", ""}];
+    ++served[binding ? Key{kind, to_string(binding->device), binding->repo_id, binding->revision, binding->kernel}
+                     : Key{kind, "cpu", "", "", ""}];
   });
   double total = 0;
   for (const LayerTimes& times : run.times) {
@@ -62,9 +64,9 @@ std::vector<LayerLine> layer_lines(const Model& model, const Run& run) {
   }
   std::vector<LayerLine> lines;
   for (const auto& [key, count] : served) {
-    const auto& [kind, repo, revision, kernel] = key;
+    const auto& [kind, device, repo, revision, kernel] = key;
     const double part = static_cast<double>(count) / static_cast<double>(of_kind[kind]);
-    lines.push_back({layer_names[kind], "cpu", repo, revision, kernel,
+    lines.push_back({layer_names[kind], device, repo, revision, kernel,
                      static_cast<std::uint64_t>(std::llround(static_cast<double>(run.times[kind].calls) * part)),
                      total > 0 ? run.times[kind].seconds / total * part : 0});
   }
@@ -72,7 +74,7 @@ std::vector<LayerLine> layer_lines(const Model& model, const Run& run) {
 }
 
 std::string table(const Figures& f) {
-  std::string text;
+  std::string text, copies;
   if (f.hub) {
     text += side_table("layer (hub run)", *f.hub) + "\n";
   }
@@ -83,6 +85,10 @@ std::string table(const Figures& f) {
     return std::pair(rate(f.prompt.size(), side.run.prefill_seconds), rate(side.run.decoded, side.run.decode_seconds));
   };
   text += fmt::format("{:<24} {:>12} {:>12}\n", "tokens/s", "prefill", "decode");
+  if (f.hub && f.hub->run.copies.count != 0) {
+    copies = fmt::format("copies between devices: {}, {:.1f} MB in all\n", f.hub->run.copies.count,
+                         static_cast<double>(f.hub->run.copies.bytes) / 1e6);
+  }
   if (f.hub) {
     text += fmt::format("{:<24} {:>12.1f} {:>12.1f}\n", "with plugins", speeds(*f.hub).first, speeds(*f.hub).second);
   }
@@ -98,7 +104,7 @@ std::string table(const Figures& f) {
     text +=
         fmt::format("agreement of the two: {:.1f} % of {} tokens\n", 100 * *f.agreement, f.own->run.token_ids.size());
   }
-  return text;
+  return text + copies;
 }
 
 std::string json(const Figures& f) {

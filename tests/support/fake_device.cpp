@@ -58,6 +58,7 @@ struct FakeDevice {
 struct State {
   std::recursive_mutex mutex;
   std::array<FakeDevice, n_devices> devices;
+  std::deque<FakeBuffer> handles;  // closer together than any buffer is large
 };
 State& state() {
   static State& instance = *new State;
@@ -162,7 +163,7 @@ std::int32_t allocate(std::uint32_t ordinal, std::size_t bytes, void*, void** ou
   std::memcpy(bytes_and_size, &bytes, sizeof bytes);
   std::memset(bytes_and_size + 64, 0xcd, bytes);
 #ifdef FAKE_HANDLES
-  *out = new FakeBuffer{bytes_and_size + 64};
+  *out = &state().handles.emplace_back(FakeBuffer{bytes_and_size + 64});
 #else
   *out = bytes_and_size + 64;
 #endif
@@ -173,7 +174,6 @@ void release_now(std::uint32_t ordinal, void* memory) {
 #ifdef FAKE_HANDLES
   auto* buffer = static_cast<FakeBuffer*>(memory);
   char* base = buffer->bytes - 64;
-  delete buffer;
 #else
   char* base = static_cast<char*>(memory) - 64;
 #endif

@@ -3,6 +3,7 @@
 #include "dispatch/constraint_program.hpp"
 
 #include "base/reason.hpp"
+#include "device/device_types.hpp"
 #include "dispatch/constraint_text.hpp"
 #include "dispatch/tensor_layout.hpp"
 
@@ -21,6 +22,8 @@ class ConstraintCompiler {
 
   Result<ConstraintProgram> run() {
     program_.kernel_ = &kernel_;
+    const device::DeviceType* type = device::find_device_type(static_cast<DLDeviceType>(kernel_.device_type));
+    program_.data_is_handle_ = type != nullptr && type->data_is_handle;
     program_.tensors_.reserve(kernel_.arguments.size());
     program_.may_alias_.reserve(kernel_.arguments.size());
     program_.relations_.reserve(kernel_.constraints.size());
@@ -74,8 +77,9 @@ class ConstraintCompiler {
         for (std::int32_t d = 0; d < x.ndim; ++d) {
           last += (x.shape[d] - 1) * x.strides[d];
         }
-        const auto begin = reinterpret_cast<std::uintptr_t>(x.data) + x.byte_offset;
-        program_.weights_.push_back({begin, begin + static_cast<std::uintptr_t>((last + 1) * element_bytes(x.dtype))});
+        const std::uintptr_t begin = program_.data_is_handle_ ? x.byte_offset : first_byte(x);
+        program_.weights_.push_back({begin, begin + static_cast<std::uintptr_t>((last + 1) * element_bytes(x.dtype)),
+                                     program_.data_is_handle_ ? x.data : nullptr});
       }
     }
   }
