@@ -59,7 +59,9 @@ inline void read_unit(__global const uchar* row, long unit, float* out) {
 typedef struct {
   int inner, pitch, outer;
 } Rows;
-inline long row_of(Rows rows, int r) { return (long)(r / rows.inner) * rows.outer + (long)(r % rows.inner) * rows.pitch; }
+inline long row_of(Rows rows, int r) {
+  return (long)(r / rows.inner) * rows.outer + (long)(r % rows.inner) * rows.pitch;
+}
 
 // x: [rows, k], weight: [n, row_elements of weight_type], y: [rows, n]
 __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))

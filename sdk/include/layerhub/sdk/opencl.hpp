@@ -27,8 +27,9 @@
 
 namespace layerhub::sdk::opencl {
 
-// Helpers for kernels whose tensors are f32, f16 or bf16, all computed in float: XTYPE and WTYPE are 0, 1 or 2 for those
-// (see float_type), X and W their types. Half arithmetic is optional in OpenCL, loading and storing halves is not.
+// Helpers for kernels whose tensors are f32, f16 or bf16, all computed in float: XTYPE and WTYPE are 0, 1 or 2 for
+// those (see float_type), X and W their types. Half arithmetic is optional in OpenCL, loading and storing halves is
+// not.
 inline constexpr std::string_view float_types = R"cl(
 typedef float type_0;
 typedef half type_1;
