@@ -12,6 +12,7 @@
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <string>
@@ -32,9 +33,11 @@ struct Event {
   double time = 0;
 };
 
+using SharedEvent = std::shared_ptr<Event>;  // a queue may know an event longer than its host does
+
 struct Step {
   std::function<void()> run;
-  Event* waits_for = nullptr;
+  SharedEvent waits_for = nullptr;
   std::function<void()> drop = [] {};
 };
 
@@ -80,7 +83,7 @@ std::size_t run_steps(Queue& queue, std::size_t most, bool may_run_others) {
   FakeDevice& device = device_at(queue.ordinal);
   std::size_t ran = 0;
   while (ran < most && !queue.steps.empty() && !device.lost) {
-    if (Event* event = queue.steps.front().waits_for; event != nullptr && !event->done) {
+    if (const SharedEvent event = queue.steps.front().waits_for; event != nullptr && !event->done) {
       if (!may_run_others) {
         break;
       }
@@ -192,6 +195,8 @@ void release(std::uint32_t ordinal, void* memory, void* stream) {
   }
 }
 
+const SharedEvent& shared(void* event) { return *static_cast<SharedEvent*>(event); }
+
 Queue& queue_of(void* stream) { return *static_cast<Queue*>(static_cast<FakeStream*>(stream)); }
 
 std::int32_t copy(DLDevice to, void* dst, std::size_t dst_offset, DLDevice from, const void* src,
@@ -244,7 +249,7 @@ std::int32_t stream_ordinal(void* stream, std::uint32_t* out, lh_error*) {
 
 std::int32_t stream_wait_event(std::uint32_t ordinal, void* stream, void* event, lh_error* error) {
   std::lock_guard lock(state().mutex);
-  queue_of(stream).steps.push_back({{}, static_cast<Event*>(event)});
+  queue_of(stream).steps.push_back({{}, shared(event)});
   return check(ordinal, error);
 }
 
@@ -253,26 +258,27 @@ std::int32_t event_record(std::uint32_t ordinal, void* stream, void** out, lh_er
   if (const std::int32_t status = check(ordinal, error)) {
     return status;
   }
-  auto* event = new Event{&queue_of(stream), queue_of(stream).steps.empty(), device_at(ordinal).clock};
+  const auto event =
+      std::make_shared<Event>(Event{&queue_of(stream), queue_of(stream).steps.empty(), device_at(ordinal).clock});
   if (!event->done) {
     queue_of(stream).steps.push_back({[=] {
       event->done = true;
       event->time = device_at(ordinal).clock;
     }});
   }
-  *out = event;
+  *out = new SharedEvent(event);
   return LH_OK;
 }
 
 std::int32_t event_query(std::uint32_t ordinal, void* event, std::uint32_t* done, lh_error* error) {
   std::lock_guard lock(state().mutex);
-  *done = static_cast<Event*>(event)->done ? 1 : 0;
+  *done = shared(event)->done ? 1 : 0;
   return check(ordinal, error);
 }
 
 std::int32_t event_synchronize(std::uint32_t ordinal, void* event, lh_error* error) {
   std::lock_guard lock(state().mutex);
-  auto* waited = static_cast<Event*>(event);
+  const SharedEvent waited = shared(event);
   while (!waited->done && !device_at(ordinal).lost) {
     run_steps(*waited->queue, 1, true);
   }
@@ -280,15 +286,13 @@ std::int32_t event_synchronize(std::uint32_t ordinal, void* event, lh_error* err
 }
 
 std::int32_t event_elapsed(std::uint32_t, void* first, void* second, double* seconds, lh_error*) {
-  *seconds = static_cast<Event*>(second)->time - static_cast<Event*>(first)->time;
+  *seconds = shared(second)->time - shared(first)->time;
   return LH_OK;
 }
 
 void event_destroy(std::uint32_t, void* event) {
   std::lock_guard lock(state().mutex);
-  if (auto* gone = static_cast<Event*>(event); gone->done) {
-    delete gone;
-  }  // else a queue still knows it: a test's few bytes
+  delete static_cast<SharedEvent*>(event);
 }
 
 std::int32_t current(std::uint32_t* ordinal, lh_error*) {

@@ -24,7 +24,8 @@ namespace {
 
 struct Table {
   std::mutex mutex;
-  std::map<DLDeviceType, Runtime*> runtimes;  // never destroyed
+  std::map<DLDeviceType, Runtime*> runtimes;                     // never destroyed
+  std::vector<std::shared_ptr<const plugin::Plugin>> libraries;  // theirs, open for good: drivers keep threads in them
   std::vector<std::string> allowed{"layerhub/device-*"};
 };
 Table& table() {
@@ -71,18 +72,19 @@ std::vector<Offer> offers_for(std::string_view type_name, const std::vector<std:
   return offers;
 }
 
+// With the table's mutex held.
 Result<std::unique_ptr<Runtime>> open_runtime(const Offer& offer, DLDeviceType type) {
   BOOST_OUTCOME_TRY(const std::shared_ptr<const plugin::Plugin> opened,
                     plugin::load_plugin(offer.resolved, offer.library));
-  const lh_device_1* table = opened->descriptor().runtime;
-  if (table == nullptr || table->device_type != static_cast<std::int32_t>(type)) {
+  const lh_device_1* offered = opened->descriptor().runtime;
+  if (offered == nullptr || offered->device_type != static_cast<std::int32_t>(type)) {
     return make_reason(ErrorCode::bad_metadata, "runtime",
                        fmt::format("{}: its library does not bring the runtime that metadata.json promises; install it "
                                    "again",
                                    offer.resolved.ref.text()));
   }
-  new std::shared_ptr<const plugin::Plugin>(opened);  // for good, as the runtime is: drivers keep threads in it
-  return Runtime::make(*table, offer.resolved.ref.text());
+  table().libraries.push_back(opened);
+  return Runtime::make(*offered, offer.resolved.ref.text());
 }
 
 Result<Runtime*> look_for_runtime(DLDeviceType type, const std::vector<std::string>& allowed) {
