@@ -77,9 +77,7 @@ class ConstraintCompiler {
         for (std::int32_t d = 0; d < x.ndim; ++d) {
           last += (x.shape[d] - 1) * x.strides[d];
         }
-        const std::uintptr_t begin = program_.data_is_handle_ ? x.byte_offset : first_byte(x);
-        program_.weights_.push_back({begin, begin + static_cast<std::uintptr_t>((last + 1) * element_bytes(x.dtype)),
-                                     program_.data_is_handle_ ? x.data : nullptr});
+        program_.weights_.push_back(program_.span_of(x, (last + 1) * element_bytes(x.dtype)));
       }
     }
   }

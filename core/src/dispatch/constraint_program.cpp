@@ -48,6 +48,11 @@ std::uint32_t ConstraintProgram::check(const DLTensor* const* in, DLTensor* cons
   return check_aliasing(all.data(), spans.data());
 }
 
+ConstraintProgram::Span ConstraintProgram::span_of(const DLTensor& x, std::int64_t bytes) const noexcept {
+  const std::uintptr_t begin = data_is_handle_ ? x.byte_offset : first_byte(x);
+  return {begin, begin + static_cast<std::uintptr_t>(bytes), data_is_handle_ ? x.data : nullptr};
+}
+
 std::uint32_t ConstraintProgram::check_tensor(const Tensor& t, const DLTensor& x, DLDevice device,
                                               Span& span) const noexcept {
   const std::uint32_t dtype = dtype_bits(x.dtype);
@@ -69,7 +74,7 @@ std::uint32_t ConstraintProgram::check_tensor(const Tensor& t, const DLTensor& x
     }
   }
   const std::int64_t bytes = element_bytes(x.dtype);
-  const std::uintptr_t begin = data_is_handle_ ? x.byte_offset : first_byte(x);
+  const Span whole = span_of(x, (last + 1) * bytes);
   if (elements == 0) {
     return 0;  // of an empty tensor nothing is read, wherever it points
   }
@@ -78,13 +83,13 @@ std::uint32_t ConstraintProgram::check_tensor(const Tensor& t, const DLTensor& x
   }
   const std::uint64_t mask =
       t.alignment_mask | ((bytes & (bytes - 1)) == 0 ? static_cast<std::uint64_t>(bytes) - 1 : 0);
-  if ((begin & mask) != 0) {
+  if ((whole.begin & mask) != 0) {
     return 1 + t.first_failure + fails_alignment;
   }
   if (x.data == nullptr || !same_device(x.device, device)) {
     return 1 + t.first_failure + fails_device;
   }
-  span = {begin, begin + static_cast<std::uintptr_t>((last + 1) * bytes), data_is_handle_ ? x.data : nullptr};
+  span = whole;
   return 0;
 }
 

@@ -77,6 +77,8 @@ class ConstraintProgram {
   const DLTensor* tensor_at(const Tensor& t, const DLTensor* const* in, DLTensor* const* out) const noexcept {
     return t.written ? out[t.index] : in[t.index];
   }
+  // So many bytes from the tensor's first; begin is also what its alignment is judged by.
+  Span span_of(const DLTensor& x, std::int64_t bytes) const noexcept;
   std::uint32_t check_tensor(const Tensor& t, const DLTensor& x, DLDevice device, Span& span) const noexcept;
   bool holds(const Relation& r, const DLTensor* const* all) const noexcept;
   std::uint32_t check_aliasing(const DLTensor* const* all, const Span* spans) const noexcept;

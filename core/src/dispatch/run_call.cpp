@@ -107,15 +107,11 @@ std::int32_t run_on_device(const BoundCall& call, CallFrame& frame) {
   return status;
 }
 
-std::int32_t run_on_device_any_order(const BoundCall& call, CallFrame& frame) {
-  put_in_order(whole(call), frame);
-  return run_on_device(call, frame);
-}
-
 // The outputs are put in the kernel's order before anything looks at them: constraints and layouts name arguments.
-std::int32_t run_any_order(const BoundCall& call, CallFrame& frame) {
+template <BoundCall::Run run>
+std::int32_t in_order(const BoundCall& call, CallFrame& frame) {
   put_in_order(whole(call), frame);
-  return run_any(call, frame);
+  return run(call, frame);
 }
 
 // No forward, the layer's own included, can compute with tensors that lie apart.
@@ -178,11 +174,11 @@ const BoundCall own_forward_call{[](const BoundCall&, CallFrame&) { return detai
 void choose_run(Binding& binding) {
   const bool is_common = !binding.has_layouts && binding.call_mode == LH_MODE_INFERENCE && binding.on == Device::cpu();
   if (binding.on_device != nullptr) {
-    const bool in_order = is_in_order(binding);
-    binding.run_unchecked = in_order ? &run_on_device : &run_on_device_any_order;
-    binding.run = in_order ? checked<&run_on_device>(binding) : &check_in_order<&run_on_device>;
+    const bool is_ordered = is_in_order(binding);
+    binding.run_unchecked = is_ordered ? &run_on_device : &in_order<&run_on_device>;
+    binding.run = is_ordered ? checked<&run_on_device>(binding) : &check_in_order<&run_on_device>;
   } else if (!is_in_order(binding)) {
-    binding.run_unchecked = &run_any_order;
+    binding.run_unchecked = &in_order<&run_any>;
     binding.run = &check_in_order<&run_any>;
   } else if (!is_common) {
     binding.run_unchecked = &run_any;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugin/plugin.hpp"
 
+#include "plugin/error_text.hpp"
+
 #include "base/event.hpp"
 #include "base/log.hpp"
 #include "base/reason.hpp"
@@ -125,11 +127,9 @@ Plugin::Plugin(Library library, std::string repo, std::string revision, std::str
 Plugin::~Plugin() {
   log(LogLevel::info, "closing {}", library_.path.string());
   if (library_.descriptor.shutdown != nullptr) {
-    char text[256];
-    lh_error error{sizeof error, 0, text, sizeof text, 0};
-    if (library_.descriptor.shutdown(&error) != LH_OK) {
-      log(LogLevel::warn, "{}: its shutdown failed: {}", library_.path.string(),
-          printable({text, std::min<std::size_t>(error.length, sizeof text)}));
+    ErrorText text;
+    if (library_.descriptor.shutdown(&text.error) != LH_OK) {
+      log(LogLevel::warn, "{}: its shutdown failed: {}", library_.path.string(), text.said());
     }
   }
 }
