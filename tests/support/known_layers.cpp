@@ -4,6 +4,7 @@
 #include <layerhub/layers/activation.hpp>
 #include <layerhub/layers/attention.hpp>
 #include <layerhub/layers/linear.hpp>
+#include <layerhub/layers/mlp.hpp>
 #include <layerhub/layers/norm.hpp>
 #include <layerhub/layers/rotary.hpp>
 #include <layerhub/sdk/signature.hpp>
@@ -25,11 +26,12 @@ constexpr KnownLayer known() {
 }
 
 constexpr std::array known_layers{
-    known<layers::SiluAndMul>(),      known<layers::GeluAndMul>(),   known<layers::GeluTanhAndMul>(),
-    known<layers::MulAndSilu>(),      known<layers::Silu>(),         known<layers::Gelu>(),
-    known<layers::GeluTanh>(),        known<layers::FastGELU>(),     known<layers::NewGELU>(),
-    known<layers::QuickGELU>(),       known<layers::ReLU>(),         known<layers::RMSNorm>(),
-    known<layers::LayerNorm>(),       known<layers::RotaryPosEmb>(), known<layers::Linear>(),
+    known<layers::SiluAndMul>(),      known<layers::GeluAndMul>(), known<layers::GeluTanhAndMul>(),
+    known<layers::MulAndSilu>(),      known<layers::Silu>(),       known<layers::Gelu>(),
+    known<layers::GeluTanh>(),        known<layers::FastGELU>(),   known<layers::NewGELU>(),
+    known<layers::QuickGELU>(),       known<layers::ReLU>(),       known<layers::RMSNorm>(),
+    known<layers::LayerNorm>(),       known<layers::Linear>(),     known<layers::QKVLinear>(),
+    known<layers::SwiGLUMLP>(),       known<layers::RotaryPosEmb>(),
     known<layers::CausalAttention>(),
 };
 

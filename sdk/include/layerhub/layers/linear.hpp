@@ -1,19 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 // Linear: output = input weight^T + bias, for the last dimension of the input.
 //
-//   input (..., K), weight (N, K), bias? (N) -> output (..., N)
+//   Linear      input (..., K), weight (N, K), bias? (N) -> output (..., N)
+//   QKVLinear   x (..., K), for p in q, k, v: p_proj.weight (Np, K), p_proj.bias? (Np) -> q, k, v (..., Np)
 //
-// The weight is a plain float matrix, or of a GGUF block format: uint8 (N, bytes of a row), see sdk/formats.hpp.
+// QKVLinear is the three projections of an attention in one call: what a kernel prepares of x it prepares once, and its
+// threads meet once. k and v are often narrower than q.
+//
+// A weight is a plain float matrix, or of a GGUF block format: uint8 (N, bytes of a row), see sdk/formats.hpp.
 #pragma once
 
 #include <layerhub/sdk/layer.hpp>
 #include <layerhub/sdk/reference.hpp>
 
+#include <string>
+#include <string_view>
+#include <vector>
+
 namespace layerhub::layers {
+
+namespace detail {
+
+inline constexpr std::string_view weight_formats = "gguf.q4_0,gguf.q4_1,gguf.q8_0";
+
+// y = x w^T + bias; bias: NULL for none.
+inline void linear_reference(const sdk::RealTensor& x, const sdk::RealTensor& w, const sdk::RealTensor* bias,
+                             sdk::RealTensor& y) {
+  for (std::int64_t row = 0; row < x.row_count(); ++row) {
+    for (std::int64_t n = 0; n < w.shape[0]; ++n) {
+      double sum = bias == nullptr ? 0 : bias->values[static_cast<std::size_t>(n)];
+      for (std::int64_t k = 0; k < x.last_dim(); ++k) {
+        sum += x.row(row)[k] * w.row(n)[k];
+      }
+      y.row(row)[n] = sum;
+    }
+  }
+}
+
+}  // namespace detail
 
 struct Linear {
   static constexpr std::string_view name = "Linear";
-  static constexpr std::array arguments{sdk::input("input"), sdk::param("weight", "gguf.q4_0,gguf.q4_1,gguf.q8_0"),
+  static constexpr std::array arguments{sdk::input("input"), sdk::param("weight", detail::weight_formats),
                                         sdk::optional(sdk::param("bias")), sdk::output("output")};
   static constexpr std::array constraints{
       sdk::rank("weight", 2, 2),
@@ -26,17 +54,8 @@ struct Linear {
   };
 
   static void reference(sdk::ReferenceCall& call) {
-    const sdk::RealTensor &x = call.tensor("input"), &w = call.tensor("weight");
-    sdk::RealTensor& y = call.tensor("output");
-    for (std::int64_t row = 0; row < x.row_count(); ++row) {
-      for (std::int64_t n = 0; n < w.shape[0]; ++n) {
-        double sum = call.has("bias") ? call.tensor("bias").values[static_cast<std::size_t>(n)] : 0;
-        for (std::int64_t k = 0; k < x.last_dim(); ++k) {
-          sum += x.row(row)[k] * w.row(n)[k];
-        }
-        y.row(row)[n] = sum;
-      }
-    }
+    detail::linear_reference(call.tensor("input"), call.tensor("weight"),
+                             call.has("bias") ? &call.tensor("bias") : nullptr, call.tensor("output"));
   }
 
   static std::vector<sdk::Example> examples();
@@ -55,6 +74,70 @@ inline std::vector<sdk::Example> Linear::examples() {
       }
     }
   }
+  return all;
+}
+
+struct QKVLinear {
+  static constexpr std::string_view name = "QKVLinear";
+  static constexpr std::array arguments{sdk::input("x"),
+                                        sdk::param("q_proj.weight", detail::weight_formats),
+                                        sdk::param("k_proj.weight", detail::weight_formats),
+                                        sdk::param("v_proj.weight", detail::weight_formats),
+                                        sdk::optional(sdk::param("q_proj.bias")),
+                                        sdk::optional(sdk::param("k_proj.bias")),
+                                        sdk::optional(sdk::param("v_proj.bias")),
+                                        sdk::output("q"),
+                                        sdk::output("k"),
+                                        sdk::output("v")};
+  static constexpr std::array constraints{
+      sdk::rank("q_proj.weight", 2, 2),
+      sdk::rank("k_proj.weight", 2, 2),
+      sdk::rank("v_proj.weight", 2, 2),
+      sdk::rank("q_proj.bias", 1, 1),
+      sdk::rank("k_proj.bias", 1, 1),
+      sdk::rank("v_proj.bias", 1, 1),
+      sdk::same_dim("q_proj.bias", 0, "q_proj.weight", 0),
+      sdk::same_dim("k_proj.bias", 0, "k_proj.weight", 0),
+      sdk::same_dim("v_proj.bias", 0, "v_proj.weight", 0),
+      sdk::same_dim("x", -1, "q_proj.weight", 1),
+      sdk::same_dim("x", -1, "k_proj.weight", 1),
+      sdk::same_dim("x", -1, "v_proj.weight", 1),
+      sdk::same_dim("q", -1, "q_proj.weight", 0),
+      sdk::same_dim("k", -1, "k_proj.weight", 0),
+      sdk::same_dim("v", -1, "v_proj.weight", 0),
+      sdk::same_shape_except("q", "x", -1),
+      sdk::same_shape_except("k", "x", -1),
+      sdk::same_shape_except("v", "x", -1),
+      sdk::same_dtype("q", "x"),
+      sdk::same_dtype("k", "x"),
+      sdk::same_dtype("v", "x"),
+  };
+
+  static void reference(sdk::ReferenceCall& call) {
+    for (const std::string p : {"q", "k", "v"}) {
+      detail::linear_reference(call.tensor("x"), call.tensor(p + "_proj.weight"),
+                               call.has(p + "_proj.bias") ? &call.tensor(p + "_proj.bias") : nullptr, call.tensor(p));
+    }
+  }
+
+  static std::vector<sdk::Example> examples();
+};
+
+// One row and several; projections of different heights, that fill tiles and that don't.
+inline std::vector<sdk::Example> QKVLinear::examples() {
+  std::vector<sdk::Example> all;
+  const auto add = [&](std::int64_t rows, std::int64_t columns, std::int64_t q, std::int64_t k, std::int64_t v) {
+    all.push_back({{{"x", {rows, columns}},
+                    {"q_proj.weight", {q, columns}},
+                    {"k_proj.weight", {k, columns}},
+                    {"v_proj.weight", {v, columns}}},
+                   {},
+                   {}});
+  };
+  add(1, 192, 96, 32, 32);
+  add(1, 64, 100, 37, 51);
+  add(3, 96, 64, 48, 80);
+  add(21, 32, 83, 50, 49);
   return all;
 }
 
