@@ -40,9 +40,10 @@ class LayerNorm {
   static void infer(InferCall& call) { call.backward_workspace = inferred_rows(call.in[0]) * sizeof(Moments); }
 
   void forward(const lh_call& call) const {
-    visit_float(call.in[0]->dtype, [&]<class T>() {
-      for_each_row<T>(call, *call.in[0], *call.out[0], [this](const T* x, T* y, std::int64_t width, bool is_streamed) {
-        run(x, y, width, is_streamed);
+    const DLTensor &x = *call.in[0], &y = *call.out[0];
+    visit_float(x.dtype, [&]<class T>() {
+      for_each_row<T>(call.host, x, &y, [&](std::int64_t index, std::int64_t width, bool is_streamed) {
+        run(row<const T>(x, index), row<T>(y, index), width, is_streamed);
       });
     });
   }
@@ -52,7 +53,7 @@ class LayerNorm {
     const DLTensor& grad_y = *call.grad_out[0];
     auto* moments = static_cast<Moments*>(call.workspace);
     visit_float(x.dtype, [&]<class T>() {
-      for_each_row_backward<T>(call, x, [&](std::int64_t index, std::int64_t width, bool is_streamed) {
+      for_each_row<T>(call.host, x, call.grad_in[0], [&](std::int64_t index, std::int64_t width, bool is_streamed) {
         const T* from = row<const T>(x, index);
         moments[index] = moments_of(from, width);
         if (call.grad_in[0] != nullptr) {

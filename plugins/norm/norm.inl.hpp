@@ -56,32 +56,21 @@ float sum_row(std::int64_t width, Term&& term) {
   return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-// Runs body(from, to, width, is_streamed) for each row of x and y.
-template <class T, class Body>
-void for_each_row(const lh_call& call, const DLTensor& x, const DLTensor& y, Body&& body) {
-  const std::int64_t width = last_dim(x);
-  const std::int64_t rows = width == 0 ? 0 : row_count(x);
-  const bool is_streamed = rows * width * static_cast<std::int64_t>(sizeof(T)) >= streamed_bytes;
-  const std::int64_t least_rows = (least_per_worker + width) / (width + 1);
-  parallel_ranges(call.host, rows, least_rows, 1, [&](Range range, std::uint32_t) {
-    for (std::int64_t index = range.begin; index < range.end; ++index) {
-      body(row<const T>(x, index), row<T>(y, index), width, is_streamed);
-    }
-    if (is_streamed) {
-      stream_end();
-    }
-  });
+// 1 / rms of a row, from the sum of its squares.
+inline float scale_of(float squares, std::int64_t width, float epsilon) {
+  return 1.f / std::sqrt(squares / static_cast<float>(width) + epsilon);
 }
 
-// Runs body(row, width, is_streamed) for each row of x in training; grad_x, where it is wanted, decides is_streamed.
+// Runs body(row, width, is_streamed) for each row of x. `written`, of x's shape and dtype, decides is_streamed; NULL:
+// nothing of that size is written.
 template <class T, class Body>
-void for_each_row_backward(const lh_call& call, const DLTensor& x, Body&& body) {
+void for_each_row(const lh_host* host, const DLTensor& x, const DLTensor* written, Body&& body) {
   const std::int64_t width = last_dim(x);
   const std::int64_t rows = width == 0 ? 0 : row_count(x);
   const bool is_streamed =
-      call.grad_in[0] != nullptr && rows * width * static_cast<std::int64_t>(sizeof(T)) >= streamed_bytes;
+      written != nullptr && rows * width * static_cast<std::int64_t>(sizeof(T)) >= streamed_bytes;
   const std::int64_t least_rows = (least_per_worker + width) / (width + 1);
-  parallel_ranges(call.host, rows, least_rows, 1, [&](Range range, std::uint32_t) {
+  parallel_ranges(host, rows, least_rows, 1, [&](Range range, std::uint32_t) {
     for (std::int64_t index = range.begin; index < range.end; ++index) {
       body(index, width, is_streamed);
     }

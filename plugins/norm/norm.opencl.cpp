@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// RMSNorm and LayerNorm on OpenCL: a group of work items for each row, which adds up in a tree of local memory. The row
+// RMSNorm, ResidualRMSNorm and LayerNorm on OpenCL: a group of work items for each row, which adds up in a tree of local memory. The row
 // is read once from memory, and again from the cache to be scaled.
 #include <layerhub/layers/norm.hpp>
 #include <layerhub/sdk/kernel.hpp>
@@ -43,6 +43,25 @@ void rms_norm(__global const X* x, int x0, __global const W* w, int w0, __global
   }
 }
 
+// The sum is computed twice: the second time where its element is also written, which may be the residual's own place.
+__kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
+void residual_rms_norm(__global const X* x, int x0, __global const X* residual, int r0, __global const W* w, int w0,
+                       __global X* y, int y0, __global X* total, int t0, int width, float epsilon) {
+  __local float partial[ITEMS];
+  const long row = (long)get_group_id(0) * width;
+  float squares = 0;
+  for (int i = get_local_id(0); i < width; i += ITEMS) {
+    const float v = LOADX(x, x0 + row + i) + LOADX(residual, r0 + row + i);
+    squares += v * v;
+  }
+  const float scale = 1.0f / sqrt(sum_of_group(squares, partial) / width + epsilon);
+  for (int i = get_local_id(0); i < width; i += ITEMS) {
+    const float v = LOADX(x, x0 + row + i) + LOADX(residual, r0 + row + i);
+    STOREX(total, t0 + row + i, v);
+    STOREX(y, y0 + row + i, v * scale * LOADW(w, w0 + i));
+  }
+}
+
 __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
 void layer_norm(__global const X* x, int x0, __global const W* w, int w0, __global const W* bias, int b0,
                 __global X* y, int y0, int width, float epsilon) {
@@ -63,7 +82,7 @@ void layer_norm(__global const X* x, int x0, __global const W* w, int w0, __glob
 }
 )cl";
 
-template <bool has_bias>
+// What the kernels share: one group for each row. Constraints, the kernel's name and its tensors are each layer's own.
 class Norm {
  public:
   static constexpr std::uint32_t traits = LH_TRAIT_DETERMINISTIC | LH_TRAIT_NO_HOST_SYNC | LH_TRAIT_NO_WORKSPACE;
@@ -73,19 +92,19 @@ class Norm {
   static constexpr std::array tolerances{Tolerance{f32, 2e-5, 1e-5}, Tolerance{bf16, 8e-3, 1e-3},
                                          Tolerance{f16, 1e-3, 1e-4}};
 
+ protected:
   explicit Norm(const CreateArgs& args)
       : programs_(source), epsilon_(static_cast<float>(args.real("variance_epsilon"))) {}
 
-  void forward(const lh_call& call) const {
-    const DLTensor &x = *call.in[0], &weight = *call.in[1], &y = *call.out[0];
+  // tensors(launch) gives the kernel its tensors, in its order.
+  template <class Tensors>
+  void launch(const lh_call& call, const char* kernel, const DLTensor& weight, Tensors&& tensors) const {
+    const DLTensor& x = *call.in[0];
     opencl::Launch launch(programs_.with(call.stream, {{"XTYPE", opencl::float_type(x.dtype)},
                                                        {"WTYPE", opencl::float_type(weight.dtype)}}),
-                          has_bias ? "layer_norm" : "rms_norm");
-    launch.tensor(x).tensor(weight);
-    if (has_bias) {
-      launch.optional_tensor(call.in[2]);
-    }
-    launch.tensor(y).value(static_cast<cl_int>(last_dim(x))).value(epsilon_);
+                          kernel);
+    tensors(launch);
+    launch.value(static_cast<cl_int>(last_dim(x))).value(epsilon_);
     launch.run(call.stream, {static_cast<std::size_t>(row_count(x)), 1, 1}, {group, 1, 1});
   }
 
@@ -94,9 +113,35 @@ class Norm {
   float epsilon_;
 };
 
-using RmsNorm = Norm<false>;
-using LayerNorm = Norm<true>;
+struct RmsNorm : Norm {
+  explicit RmsNorm(const CreateArgs& args) : Norm(args) {}
+  void forward(const lh_call& call) const {
+    launch(call, "rms_norm", *call.in[1], [&](opencl::Launch& launch) {
+      launch.tensor(*call.in[0]).tensor(*call.in[1]).tensor(*call.out[0]);
+    });
+  }
+};
+
+struct ResidualRmsNorm : Norm {
+  explicit ResidualRmsNorm(const CreateArgs& args) : Norm(args) {}
+  void forward(const lh_call& call) const {
+    launch(call, "residual_rms_norm", *call.in[2], [&](opencl::Launch& launch) {
+      launch.tensor(*call.in[0]).tensor(*call.in[1]).tensor(*call.in[2]).tensor(*call.out[0]).tensor(*call.out[1]);
+    });
+  }
+};
+
+struct LayerNorm : Norm {
+  explicit LayerNorm(const CreateArgs& args) : Norm(args) {}
+  void forward(const lh_call& call) const {
+    launch(call, "layer_norm", *call.in[1], [&](opencl::Launch& launch) {
+      launch.tensor(*call.in[0]).tensor(*call.in[1]).optional_tensor(call.in[2]).tensor(*call.out[0]);
+    });
+  }
+};
+
 LAYERHUB_KERNEL_ON(kDLOpenCL, RmsNorm, layerhub::layers::RMSNorm, "opencl");
+LAYERHUB_KERNEL_ON(kDLOpenCL, ResidualRmsNorm, layerhub::layers::ResidualRMSNorm, "opencl");
 LAYERHUB_KERNEL_ON(kDLOpenCL, LayerNorm, layerhub::layers::LayerNorm, "opencl");
 
 }  // namespace

@@ -32,9 +32,10 @@ class RmsNorm {
   static void infer(InferCall& call) { call.backward_workspace = inferred_rows(call.in[0]) * sizeof(float); }
 
   void forward(const lh_call& call) const {
-    visit_float(call.in[0]->dtype, [&]<class T>() {
-      for_each_row<T>(call, *call.in[0], *call.out[0], [this](const T* x, T* y, std::int64_t width, bool is_streamed) {
-        run(x, y, width, is_streamed);
+    const DLTensor &x = *call.in[0], &y = *call.out[0];
+    visit_float(x.dtype, [&]<class T>() {
+      for_each_row<T>(call.host, x, &y, [&](std::int64_t index, std::int64_t width, bool is_streamed) {
+        run(row<const T>(x, index), row<T>(y, index), width, is_streamed);
       });
     });
   }
@@ -44,9 +45,9 @@ class RmsNorm {
     const DLTensor& grad_y = *call.grad_out[0];
     auto* scales = static_cast<float*>(call.workspace);
     visit_float(x.dtype, [&]<class T>() {
-      for_each_row_backward<T>(call, x, [&](std::int64_t index, std::int64_t width, bool is_streamed) {
+      for_each_row<T>(call.host, x, call.grad_in[0], [&](std::int64_t index, std::int64_t width, bool is_streamed) {
         const T* from = row<const T>(x, index);
-        scales[index] = scale_of(from, width);
+        scales[index] = scale_of_row(from, width);
         if (call.grad_in[0] != nullptr) {
           run_backward(from, row<const T>(grad_y, index), row<T>(*call.grad_in[0], index), width, scales[index],
                        is_streamed);
@@ -61,19 +62,18 @@ class RmsNorm {
   }
 
  private:
-  // 1 / rms
   template <class T>
-  float scale_of(const T* x, std::int64_t width) const {
+  float scale_of_row(const T* x, std::int64_t width) const {
     const float squares = sum_row(width, [&](std::int64_t i, auto extent) {
       const Floats v = load(x + i, extent);
       return v * v;
     });
-    return 1.f / std::sqrt(squares / static_cast<float>(width) + epsilon_);
+    return scale_of(squares, width, epsilon_);
   }
 
   template <class T>
   void run(const T* x, T* y, std::int64_t width, bool is_streamed) const {
-    const float scale = scale_of(x, width);
+    const float scale = scale_of_row(x, width);
     const float* weight = weight_.data();
     write(y, width, is_streamed,
           [&](std::int64_t i, auto extent) { return load(x + i, extent) * scale * load(weight + i, extent); });

@@ -30,8 +30,8 @@ constexpr std::array known_layers{
     known<layers::MulAndSilu>(),      known<layers::Silu>(),       known<layers::Gelu>(),
     known<layers::GeluTanh>(),        known<layers::FastGELU>(),   known<layers::NewGELU>(),
     known<layers::QuickGELU>(),       known<layers::ReLU>(),       known<layers::RMSNorm>(),
-    known<layers::LayerNorm>(),       known<layers::Linear>(),     known<layers::QKVLinear>(),
-    known<layers::SwiGLUMLP>(),       known<layers::RotaryPosEmb>(),
+    known<layers::ResidualRMSNorm>(), known<layers::LayerNorm>(),  known<layers::Linear>(),
+    known<layers::QKVLinear>(),       known<layers::SwiGLUMLP>(),  known<layers::RotaryPosEmb>(),
     known<layers::CausalAttention>(),
 };
 

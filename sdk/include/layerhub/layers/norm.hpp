@@ -3,6 +3,9 @@
 //
 //   RMSNorm     output = x * rsqrt(mean(x^2) + variance_epsilon) * weight
 //   LayerNorm   output = (x - mean(x)) * rsqrt(var(x) + variance_epsilon) * weight + bias
+//   ResidualRMSNorm
+//               new_residual = x + residual, output = RMSNorm of that sum: what stands between two parts of a
+//               transformer. new_residual may be the residual's own memory; nothing else may overlap.
 //
 // The variance is that of d numbers, not d - 1; the bias is optional.
 //
@@ -27,9 +30,12 @@ struct RMSNorm {
   };
 
   static void reference(sdk::ReferenceCall& call) {
-    const sdk::RealTensor& x = call.tensor("hidden_states");
+    normalize(call, call.tensor("hidden_states"), call.tensor("output"));
+  }
+
+  // y = x * rsqrt(mean(x^2) + variance_epsilon) * weight
+  static void normalize(sdk::ReferenceCall& call, const sdk::RealTensor& x, sdk::RealTensor& y) {
     const std::vector<double>& weight = call.tensor("weight").values;
-    sdk::RealTensor& y = call.tensor("output");
     const std::int64_t d = x.last_dim();
     for (std::int64_t row = 0; row < x.row_count(); ++row) {
       double sum = 0;
@@ -46,6 +52,36 @@ struct RMSNorm {
   static std::vector<sdk::Example> examples() {
     return {{{}, {{"variance_epsilon", 1e-5}}, {}}, {{}, {{"variance_epsilon", 0.5}}, {}}};
   }
+};
+
+struct ResidualRMSNorm {
+  static constexpr std::string_view name = "ResidualRMSNorm";
+  static constexpr std::array arguments{sdk::input("hidden_states"), sdk::input("residual"), sdk::param("weight"),
+                                        sdk::output("output"), sdk::output("new_residual")};
+  static constexpr std::array attributes{sdk::required_float("variance_epsilon")};
+  static constexpr std::array constraints{
+      sdk::rank("hidden_states", 1, LH_MAX_RANK),
+      sdk::rank("weight", 1, 1),
+      sdk::same_dim("weight", -1, "hidden_states", -1),
+      sdk::same_shape("residual", "hidden_states"),
+      sdk::same_dtype("residual", "hidden_states"),
+      sdk::same_shape("output", "hidden_states"),
+      sdk::same_dtype("output", "hidden_states"),
+      sdk::same_shape("new_residual", "hidden_states"),
+      sdk::same_dtype("new_residual", "hidden_states"),
+      sdk::may_alias("new_residual", "residual"),
+  };
+
+  static void reference(sdk::ReferenceCall& call) {
+    const sdk::RealTensor &x = call.tensor("hidden_states"), &residual = call.tensor("residual");
+    sdk::RealTensor& sum = call.tensor("new_residual");
+    for (std::size_t i = 0; i < sum.values.size(); ++i) {
+      sum.values[i] = x.values[i] + residual.values[i];
+    }
+    RMSNorm::normalize(call, sum, call.tensor("output"));
+  }
+
+  static std::vector<sdk::Example> examples() { return RMSNorm::examples(); }
 };
 
 struct LayerNorm {
