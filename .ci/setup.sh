@@ -8,7 +8,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 packages_build="g++ cmake ninja-build libboost1.81-dev libboost-filesystem1.81-dev libfmt-dev nlohmann-json3-dev
   libcli11-dev libdlpack-dev libtomlplusplus-dev libsodium-dev opencl-headers"
 packages_model="python3-pip"
-packages_test="catch2 pocl-opencl-icd"
+packages_test="catch2 ocl-icd-libopencl1 pocl-opencl-icd"
 packages_lint="clang-tidy"
 
 # The real input of the sample and of some tests: name, the Python package that carries it, digest.
