@@ -42,6 +42,17 @@ find_path(LAYERHUB_OPENCL_HEADERS CL/cl.h)
 set(LAYERHUB_OPENCL_BACKEND opencl12)
 set(LAYERHUB_OPENCL_CAPABILITY 12)
 
+# CUDA: device code for each of the targets, and PTX of the last for what comes after it. "90a" is the code that runs
+# on nothing but 9.0. The runtime is linked statically: what a system must have is the driver.
+set(LAYERHUB_CUDA_TARGETS 80 90a 100 120 CACHE STRING "Compute capabilities that cuda variants are compiled for")
+find_program(LAYERHUB_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin
+  DOC "nvcc of CUDA 12.8 or newer; OFF: no cuda variants")
+
+# HIP: device code for each of the targets. The runtime is a shared library of the system's ROCm.
+set(LAYERHUB_HIP_TARGETS gfx906 gfx90a gfx1030 CACHE STRING "Processors that rocm variants are compiled for")
+find_program(LAYERHUB_HIPCC hipcc HINTS ENV ROCM_PATH PATHS /opt/rocm PATH_SUFFIXES bin
+  DOC "hipcc of ROCm; OFF: no rocm variants")
+
 # For every object of a plugin. No -ffast-math: linked into a library it sets flush-to-zero in the host's
 # thread. The two relaxations below change no result (errno and the exception flags are read by nobody) and
 # let loops vectorise. Hidden visibility and no GNU unique symbols keep two revisions in one process apart.
@@ -50,4 +61,93 @@ set(LAYERHUB_PLUGIN_FLAGS -O3 -fPIC -fno-lto -fvisibility=hidden -fvisibility-in
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   list(APPEND LAYERHUB_PLUGIN_FLAGS -fno-gnu-unique)
 endif()
+set(LAYERHUB_HOST_TOOLCHAIN "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")  # for people
 set(LAYERHUB_ENTRY_FLAGS -O1 -fPIC -fno-lto -fvisibility=hidden -march=x86-64)
+
+# ---- What is known of a GPU backend, asked of its compiler ----
+# LAYERHUB_<backend>_MISSING: why it can't be built, or empty. TAG: its part of a variant's name. SUFFIXES: globs of its
+# sources. CAPABILITY: what its kernels need at least. ARCHS: the targets as metadata has them. TOOLCHAIN: for people.
+# COMPILE: the command up to the include folders, FLAGS of host code and LIBRARIES for what calls the runtime.
+
+function(_layerhub_ask_version compiler pattern out)
+  if(NOT "${${out}_OF}" STREQUAL "${compiler}")  # once per compiler: some take a second to answer
+    execute_process(COMMAND ${compiler} --version OUTPUT_VARIABLE answer ERROR_QUIET)
+    string(REGEX MATCH "${pattern}" matched "${answer}")
+    set(${out} "${CMAKE_MATCH_1}" CACHE INTERNAL "")
+    set(${out}_OF ${compiler} CACHE INTERNAL "")
+  endif()
+endfunction()
+
+set(LAYERHUB_cuda_SUFFIXES *.gpu.cu *.cuda.cu)
+set(LAYERHUB_cuda_MISSING "no nvcc on this system")
+if(LAYERHUB_NVCC)
+  _layerhub_ask_version(${LAYERHUB_NVCC} "V([0-9.]+)" LAYERHUB_CUDA_VERSION)
+  file(REAL_PATH ${LAYERHUB_NVCC} folder)
+  get_filename_component(folder ${folder} DIRECTORY)
+  get_filename_component(folder ${folder} DIRECTORY)
+  find_library(LAYERHUB_CUDA_RUNTIME cudart_static HINTS ${folder} ${folder}/targets/x86_64-linux
+    PATH_SUFFIXES lib64 lib NO_DEFAULT_PATH)
+  find_path(LAYERHUB_CUDA_HEADERS cuda_runtime_api.h HINTS ${folder} ${folder}/targets/x86_64-linux
+    PATH_SUFFIXES include NO_DEFAULT_PATH)
+  if(LAYERHUB_CUDA_VERSION VERSION_LESS 12.8)
+    set(LAYERHUB_cuda_MISSING "${LAYERHUB_NVCC} is of ${LAYERHUB_CUDA_VERSION}; 12.8 or newer is needed")
+  elseif(NOT LAYERHUB_CUDA_RUNTIME OR NOT LAYERHUB_CUDA_HEADERS)
+    set(LAYERHUB_cuda_MISSING "${LAYERHUB_NVCC} has no libcudart_static.a or no cuda_runtime_api.h beside it")
+  else()
+    set(LAYERHUB_cuda_MISSING "")
+  endif()
+endif()
+if(NOT LAYERHUB_cuda_MISSING)
+  string(REGEX REPLACE "^([0-9]+)\\.([0-9]+).*" "cu\\1\\2" LAYERHUB_cuda_TAG ${LAYERHUB_CUDA_VERSION})
+  set(LAYERHUB_cuda_TOOLCHAIN "nvcc ${LAYERHUB_CUDA_VERSION} with ${LAYERHUB_HOST_TOOLCHAIN}")
+  list(GET LAYERHUB_CUDA_TARGETS 0 least)
+  string(REGEX MATCH "^[0-9]+" LAYERHUB_cuda_CAPABILITY ${least})
+  list(TRANSFORM LAYERHUB_CUDA_TARGETS REPLACE "^([0-9]+)([0-9][af]?)$" "\\1.\\2" OUTPUT_VARIABLE archs)
+  list(JOIN archs "," LAYERHUB_cuda_ARCHS)
+  string(APPEND LAYERHUB_cuda_ARCHS "+PTX")
+
+  # The SDK's constant functions are called in kernels: hence relaxed-constexpr.
+  list(JOIN LAYERHUB_PLUGIN_FLAGS "," host_flags)
+  set(LAYERHUB_cuda_COMPILE ${LAYERHUB_NVCC} -ccbin ${CMAKE_CXX_COMPILER} -std=c++20 -O3 --expt-relaxed-constexpr
+      --threads 2 -Xcompiler ${host_flags})
+  list(POP_BACK LAYERHUB_CUDA_TARGETS last)
+  foreach(target IN LISTS LAYERHUB_CUDA_TARGETS)
+    list(APPEND LAYERHUB_cuda_COMPILE -gencode arch=compute_${target},code=sm_${target})
+  endforeach()
+  list(APPEND LAYERHUB_cuda_COMPILE -gencode arch=compute_${last},code=[sm_${last},compute_${last}])
+  list(APPEND LAYERHUB_CUDA_TARGETS ${last})
+  set(LAYERHUB_cuda_FLAGS -isystem ${LAYERHUB_CUDA_HEADERS})
+  set(LAYERHUB_cuda_LIBRARIES ${LAYERHUB_CUDA_RUNTIME} rt pthread dl)
+endif()
+
+set(LAYERHUB_rocm_SUFFIXES *.gpu.cu *.hip.cpp)
+set(LAYERHUB_rocm_MISSING "no hipcc on this system")
+if(LAYERHUB_HIPCC)
+  _layerhub_ask_version(${LAYERHUB_HIPCC} "HIP version: ([0-9.]+)" LAYERHUB_HIP_VERSION)
+  find_library(LAYERHUB_HIP_RUNTIME amdhip64 HINTS ENV ROCM_PATH PATHS /opt/rocm PATH_SUFFIXES lib)
+  find_path(LAYERHUB_HIP_HEADERS hip/hip_runtime_api.h HINTS ENV ROCM_PATH PATHS /opt/rocm PATH_SUFFIXES include)
+  if(LAYERHUB_HIP_VERSION AND LAYERHUB_HIP_RUNTIME AND LAYERHUB_HIP_HEADERS)
+    set(LAYERHUB_rocm_MISSING "")
+  else()
+    set(LAYERHUB_rocm_MISSING "${LAYERHUB_HIPCC} has no version, or no libamdhip64 and headers are beside it")
+  endif()
+endif()
+if(NOT LAYERHUB_rocm_MISSING)
+  string(REGEX REPLACE "^([0-9]+)\\.([0-9]+).*" "rocm\\1\\2" LAYERHUB_rocm_TAG ${LAYERHUB_HIP_VERSION})
+  set(LAYERHUB_rocm_TOOLCHAIN "hipcc ${LAYERHUB_HIP_VERSION}")
+  list(JOIN LAYERHUB_HIP_TARGETS "," LAYERHUB_rocm_ARCHS)
+  # "gfx90a" is major 9, minor 0, stepping a; the least of the list.
+  list(TRANSFORM LAYERHUB_HIP_TARGETS REPLACE "^gfx([0-9]+[0-9])[0-9a-f].*$" "\\1" OUTPUT_VARIABLE capabilities)
+  list(SORT capabilities COMPARE NATURAL)
+  list(GET capabilities 0 LAYERHUB_rocm_CAPABILITY)
+
+  set(host_flags ${LAYERHUB_PLUGIN_FLAGS})
+  # clang, whatever the host's compiler is; -fopenmp-simd makes it call what devices do not have
+  list(REMOVE_ITEM host_flags -fno-gnu-unique -fopenmp-simd)
+  set(LAYERHUB_rocm_COMPILE ${LAYERHUB_HIPCC} -x hip -std=c++20 ${host_flags})
+  foreach(target IN LISTS LAYERHUB_HIP_TARGETS)
+    list(APPEND LAYERHUB_rocm_COMPILE --offload-arch=${target})
+  endforeach()
+  set(LAYERHUB_rocm_FLAGS -D__HIP_PLATFORM_AMD__ -isystem ${LAYERHUB_HIP_HEADERS})
+  set(LAYERHUB_rocm_LIBRARIES ${LAYERHUB_HIP_RUNTIME})
+endif()

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-# layerhub_add_plugin(REPO org/name REVISION v1 [LICENSE Apache-2.0] [ROOT dir] [BASELINE] [RESIDENT])
+# layerhub_add_plugin(REPO org/name REVISION v1 [LICENSE Apache-2.0] [ROOT dir] [RUNTIME cuda] [BASELINE] [RESIDENT])
 #
 # Makes a plugin from the files of the current folder: sources are found by suffix (LayerhubBackends.cmake),
 # compiled for each backend that has some, on the cpu once per capability level, linked into one library per
 # level, described by a small program that queries each of them, and laid out as
 # <root>/<org>/<name>/<revision>/build/<variant>/, one variant per backend. Include folders of the plugin: its
 # own folder. ROOT defaults to LAYERHUB_PLUGIN_ROOT, and that to <build>/plugins. The target is
-# plugin-<org>-<name>-<revision>. BASELINE: one library for every processor, where speed lies elsewhere.
-# RESIDENT: once loaded it stays loaded, as what a driver calls back into must.
+# plugin-<org>-<name>-<revision>, one of `plugins`; `plugins-<backend>` builds one backend's variants of all of them.
+# BASELINE: one library for every processor, where speed lies elsewhere. RESIDENT: once loaded it stays loaded, as what
+# a driver calls back into must. RUNTIME: it is the runtime of that device type: host code, linked with what the
+# backend's libraries need, and built with plugins-<backend>.
 include_guard()
 include(${CMAKE_CURRENT_LIST_DIR}/LayerhubBackends.cmake)
 set(LAYERHUB_SDK_CMAKE_DIR ${CMAKE_CURRENT_LIST_DIR})
@@ -33,14 +35,9 @@ function(_layerhub_source_for stem level out)
   endforeach()
 endfunction()
 
-# _layerhub_add_library(<target> <file name> <identity> RESIDENT sources...): a library of these sources and the
-# entry unit at baseline flags. How the sources are compiled is the caller's to say, on <target>-kernels.
-function(_layerhub_add_library target name identity resident)
-  add_library(${target}-kernels OBJECT ${ARGN})
-  target_link_libraries(${target}-kernels PRIVATE layerhub::sdk)
-  target_include_directories(${target}-kernels PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
-  target_compile_features(${target}-kernels PRIVATE cxx_std_20)
-
+# _layerhub_add_library(<target> <file name> <identity> <toolchain> <resident> objects...): a library of these objects
+# and the entry unit at baseline flags.
+function(_layerhub_add_library target name identity toolchain resident)
   add_library(${target}-entry OBJECT ${LAYERHUB_SDK_ENTRY})
   target_link_libraries(${target}-entry PRIVATE layerhub::sdk)
   target_compile_features(${target}-entry PRIVATE cxx_std_20)
@@ -52,9 +49,9 @@ function(_layerhub_add_library target name identity resident)
   target_compile_definitions(${target}-entry PRIVATE
     LAYERHUB_PLUGIN_REPO="${PLUGIN_REPO}" LAYERHUB_PLUGIN_REVISION="${PLUGIN_REVISION}"
     LAYERHUB_PLUGIN_BUILD_ID="${build_id}" $<$<BOOL:${resident}>:LAYERHUB_PLUGIN_RESIDENT>
-    LAYERHUB_PLUGIN_TOOLCHAIN="${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
+    LAYERHUB_PLUGIN_TOOLCHAIN="${toolchain}")
 
-  add_library(${target} MODULE $<TARGET_OBJECTS:${target}-kernels> $<TARGET_OBJECTS:${target}-entry>)
+  add_library(${target} MODULE ${ARGN} $<TARGET_OBJECTS:${target}-entry>)
   set_target_properties(${target} PROPERTIES PREFIX "" OUTPUT_NAME ${name} LINKER_LANGUAGE CXX
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/libraries INTERPROCEDURAL_OPTIMIZATION OFF
     LINK_DEPENDS ${LAYERHUB_SDK_CMAKE_DIR}/plugin.version)
@@ -67,10 +64,48 @@ endfunction()
 
 # One library of host code: `level` names it, `capability` and `features` are what its kernels then need.
 function(_layerhub_add_host_library target name level capability features flags sources)
-  _layerhub_add_library(${target} ${name}-${level} ${level} "${PLUGIN_RESIDENT}" ${sources})
+  add_library(${target}-kernels OBJECT ${sources})
+  target_link_libraries(${target}-kernels PRIVATE layerhub::sdk)
+  target_include_directories(${target}-kernels PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  target_compile_features(${target}-kernels PRIVATE cxx_std_20)
   target_compile_options(${target}-kernels PRIVATE ${LAYERHUB_PLUGIN_FLAGS} ${flags})
   target_compile_definitions(${target}-kernels PRIVATE LAYERHUB_TU_CAPABILITY=${capability}
     LAYERHUB_TU_FEATURES="${features}" LAYERHUB_TU_LEVEL="${level}")
+  _layerhub_add_library(${target} ${name}-${level} ${level} "${LAYERHUB_HOST_TOOLCHAIN}" "${PLUGIN_RESIDENT}"
+    $<TARGET_OBJECTS:${target}-kernels>)
+  if(PLUGIN_RUNTIME)
+    target_compile_options(${target}-kernels PRIVATE ${LAYERHUB_${PLUGIN_RUNTIME}_FLAGS})
+    target_link_libraries(${target} PRIVATE ${LAYERHUB_${PLUGIN_RUNTIME}_LIBRARIES})
+  endif()
+endfunction()
+
+# The objects of sources that a GPU backend's own compiler compiles. A command each and no language of CMake's: one
+# source goes to two compilers, and hipcc is none that CMake knows.
+function(_layerhub_gpu_objects target backend sources out)
+  set(includes $<TARGET_PROPERTY:layerhub::sdk,INTERFACE_INCLUDE_DIRECTORIES>)
+  set(includes $<REMOVE_DUPLICATES:$<FILTER:${includes},EXCLUDE,^/usr/include/?$>>)  # the compiler's own, in its order
+  set(objects "")
+  foreach(source IN LISTS sources)
+    get_filename_component(file ${source} NAME)
+    set(object ${CMAKE_CURRENT_BINARY_DIR}/${target}-${backend}-kernels/${file}.o)
+    add_custom_command(OUTPUT ${object}
+      COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${LAYERHUB_${backend}_COMPILE} -I${CMAKE_CURRENT_SOURCE_DIR}
+              "-I$<JOIN:${includes},;-I>" -DLAYERHUB_TU_CAPABILITY=${LAYERHUB_${backend}_CAPABILITY}
+              -MD -MF ${object}.d -c ${source} -o ${object}
+      DEPENDS ${source} DEPFILE ${object}.d COMMENT "Building ${backend} object ${PLUGIN_REPO}: ${file}"
+      COMMAND_EXPAND_LISTS VERBATIM)
+    list(APPEND objects ${object})
+  endforeach()
+  file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/${target}-${backend}-kernels)
+  set(${out} "${objects}" PARENT_SCOPE)
+endfunction()
+
+# Every plugin's libraries of one backend: the target plugins-<backend>.
+function(_layerhub_part_of_backend backend target)
+  if(NOT TARGET plugins-${backend})
+    add_custom_target(plugins-${backend})
+  endif()
+  add_dependencies(plugins-${backend} ${target})
 endfunction()
 
 # Lays the libraries of one backend out as the variant `layerhub1-<tag>-x86_64-linux`. `described`: a list of
@@ -87,6 +122,12 @@ function(_layerhub_publish_variant target backend tag archs libraries described)
     COMMENT "Plugin ${PLUGIN_REPO}@${PLUGIN_REVISION} for ${backend}" VERBATIM)
   add_custom_target(${target}-${backend} DEPENDS ${stamp})
   add_dependencies(${target} ${target}-${backend})
+  if(PLUGIN_RUNTIME)
+    set(backend ${PLUGIN_RUNTIME})
+    _layerhub_part_of_backend(${backend} ${target})
+  else()
+    _layerhub_part_of_backend(${backend} ${target}-${backend})
+  endif()
 endfunction()
 
 # ---- One function per backend: does nothing where the plugin has no source for it ----
@@ -133,8 +174,31 @@ function(_layerhub_add_opencl_variant target name)
   endif()
 endfunction()
 
+# Stays loaded: the runtime calls back into what it has registered.
+function(_layerhub_add_gpu_variant target name backend)
+  file(GLOB sources CONFIGURE_DEPENDS ${LAYERHUB_${backend}_SUFFIXES})
+  if(NOT sources)
+    return()
+  endif()
+  if(LAYERHUB_${backend}_MISSING)
+    get_property(is_said GLOBAL PROPERTY LAYERHUB_${backend}_IS_SAID)
+    if(NOT is_said)
+      message(STATUS "layerhub: ${backend}: left out; ${LAYERHUB_${backend}_MISSING}")
+      set_property(GLOBAL PROPERTY LAYERHUB_${backend}_IS_SAID TRUE)
+    endif()
+    return()
+  endif()
+  set(tag ${LAYERHUB_${backend}_TAG})
+  _layerhub_gpu_objects(${target} ${backend} "${sources}" objects)
+  _layerhub_add_library(${target}-${tag} ${name}-${tag} ${tag}/${LAYERHUB_${backend}_ARCHS}
+    "${LAYERHUB_${backend}_TOOLCHAIN}" TRUE ${objects})
+  target_link_libraries(${target}-${tag} PRIVATE ${LAYERHUB_${backend}_LIBRARIES})
+  _layerhub_publish_variant(${target} ${backend} ${tag} "${LAYERHUB_${backend}_ARCHS}" ${target}-${tag}
+    "$<TARGET_FILE:${target}-${tag}>:${LAYERHUB_${backend}_CAPABILITY}:")
+endfunction()
+
 function(layerhub_add_plugin)
-  cmake_parse_arguments(PLUGIN "BASELINE;RESIDENT" "REPO;REVISION;LICENSE;ROOT" "" ${ARGN})
+  cmake_parse_arguments(PLUGIN "BASELINE;RESIDENT" "REPO;REVISION;LICENSE;ROOT;RUNTIME" "" ${ARGN})
   if(NOT PLUGIN_REPO MATCHES "^[A-Za-z0-9][-A-Za-z0-9_.]*/[a-z][-a-z0-9]*[a-z0-9]$")
     message(FATAL_ERROR "layerhub_add_plugin: REPO is `${PLUGIN_REPO}`; give org/name, the name in lower case")
   endif()
@@ -170,9 +234,8 @@ function(layerhub_add_plugin)
   add_custom_target(${target} ALL)
   _layerhub_add_cpu_variant(${target} ${name})
   _layerhub_add_opencl_variant(${target} ${name})
-  if(COMMAND layerhub_add_gpu_variants)
-    layerhub_add_gpu_variants(${target} ${name})
-  endif()
+  _layerhub_add_gpu_variant(${target} ${name} cuda)
+  _layerhub_add_gpu_variant(${target} ${name} rocm)
   if(NOT TARGET plugins)
     add_custom_target(plugins)  # all plugins of the build
   endif()

@@ -313,8 +313,11 @@ consteval lh_kernel describe(std::string_view implementation, std::int32_t devic
 #define LAYERHUB_KERNEL(KernelClass, Layer, Implementation) \
   LAYERHUB_KERNEL_ON(kDLCPU, KernelClass, Layer, Implementation)
 
-#define LAYERHUB_KERNEL_ON(DeviceType, KernelClass, Layer, Implementation)                         \
-  static constinit const lh_kernel KernelClass##_lh_kernel =                                       \
-      ::layerhub::sdk::detail::describe<KernelClass, Layer>(Implementation, DeviceType);           \
-  [[gnu::section("lh_kernels"), gnu::used]] static const lh_kernel* const KernelClass##_lh_entry = \
-      &KernelClass##_lh_kernel
+// How the entry stays in the library though nothing there refers to it. sdk/gpu.hpp drops it from a pass that compiles
+// for a device alone.
+#define LAYERHUB_KERNEL_ENTRY [[gnu::section("lh_kernels"), gnu::used, maybe_unused]]
+
+#define LAYERHUB_KERNEL_ON(DeviceType, KernelClass, Layer, Implementation)               \
+  static constinit const lh_kernel KernelClass##_lh_kernel =                             \
+      ::layerhub::sdk::detail::describe<KernelClass, Layer>(Implementation, DeviceType); \
+  LAYERHUB_KERNEL_ENTRY static const lh_kernel* const KernelClass##_lh_entry = &KernelClass##_lh_kernel
