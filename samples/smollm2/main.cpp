@@ -4,6 +4,7 @@
 #include "generate.hpp"
 #include "options.hpp"
 #include "report.hpp"
+#include "session.hpp"
 
 #include <layerhub/layerhub.hpp>
 
@@ -12,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -207,6 +209,13 @@ int run(const Options& options) {
                                           options.hub ? nullptr : on_own_forwards, progress);
     end_progress();
     print(compared);
+    return 0;
+  }
+  if (options.session) {
+    const Placement placement = parse_placement(options.devices);
+    place_and_bind(model, placement, mapping_for(options, placement), options.hub);
+    end_progress();
+    serve_session(model, tokenizer, std::cin, std::cout);
     return 0;
   }
   answer(options, model, tokenizer);

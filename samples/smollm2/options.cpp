@@ -51,6 +51,7 @@ Options parse_options(int argc, char** argv) {
   app.add_option("--json", options.json, "write the figures of the run to this file");
   app.add_option("--tokenize", options.tokenize, "compare the tokenizer with the cases of a JSON file");
   app.add_option("--evaluate", options.evaluate, "compare both runs with the reference of a JSON file");
+  app.add_flag("--session", options.session, "answer the commands of session.hpp on standard input")->excludes(own);
   app.add_option("--temperature", options.temperature, "0: always the likeliest token")->check(CLI::Range(0.0, 100.0));
   app.add_option("--seed", options.seed, "of the sampling");
   try {

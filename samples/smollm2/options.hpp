@@ -13,7 +13,7 @@ struct Options {
   bool raw = false;
   int tokens = 128;
   unsigned threads = 0;  // 0: as many as there are processors
-  bool own = false, hub = false;
+  bool own = false, hub = false, session = false;
   std::string plugins;               // "" : the default directories
   std::vector<std::string> devices;  // "opencl", "mlp=opencl"
   std::string mapping;               // a mapping file or a lock; "": what is found

@@ -3,15 +3,17 @@
 // Bars: bound, nothing to check <= 1.5x; bound, constraints checked <= 3x; dispatched at call time <= 1.5x and <= 4x.
 //
 // The kernel adds one to a counter, so what is left is the way to it: the views of the tensors, the slot of their
-// device, the scope, the constraints, lh_call. The plain call is a function behind a pointer that the compiler
-// can't see
-// through, and adds one as well. The counter proves that every call reached its kernel.
+// device, the scope, the constraints, lh_call. The plain call is a function behind a pointer that the compiler can't
+// see through, and adds one as well. The counter proves that every call reached its kernel.
 //
-//   call_bench [--json]            the table of ratios
+//   call_bench                     the table of ratios
 //   call_bench --calls=N ROW       only N calls of one row, for callgrind; tests/bench/run --instructions does that
-#include "bench/pairs.hpp"
+//   call_bench --names             the rows and their bars in instructions
+#include "bench/support/report.hpp"
 
 #include <layerhub/layerhub.hpp>
+
+#include <fmt/format.h>
 
 #include <array>
 #include <cstdlib>
@@ -22,7 +24,7 @@
 
 namespace {
 
-using layerhub::bench::Row;
+using layerhub::bench::Report;
 
 // A host's layers: their own forwards must never be what is measured.
 struct Unchecked : layerhub::use_kernel_forward_from_hub<Unchecked, "Unchecked"> {
@@ -124,39 +126,36 @@ int run_one(CallBench& bench, std::string_view name, std::uint64_t calls) {
   return 2;
 }
 
-std::vector<Row> measure(CallBench& bench) {
+void measure(CallBench& bench, Report& report) {
   constexpr std::uint64_t calls = 1'000'000;
-  std::vector<Row> rows;
+  report.heading("a plain indirect call");
   for (const Case& row : bench.cases()) {
-    rows.push_back({row.what, layerhub::bench::compare([&] { bench.run_plain(calls); }, [&] { row.run(calls); }, calls),
-                    row.at_most});
+    report.add(
+        row.what,
+        layerhub::bench::compare([&] { row.run(calls); }, [&] { bench.run_plain(calls); }, report.pairs(), calls),
+        layerhub::bench::at_most(row.at_most));
   }
-  return rows;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  Report report(argc, argv);
   layerhub::set_plugin_roots({LAYERHUB_BENCH_PLUGIN_ROOT});
   CallBench bench;
-  const std::string_view option = argc > 1 ? argv[1] : "";
+  const std::string_view option = report.arguments().empty() ? "" : report.arguments()[0];
   if (option == "--names") {
     fmt::print("plain 0\n");
     for (const Case& row : bench.cases()) fmt::print("{} {}\n", row.name, row.at_most_instructions);
     return 0;
   }
-  if (option.starts_with("--calls=") && argc > 2) {
-    return run_one(bench, argv[2], std::strtoull(argv[1] + 8, nullptr, 10));
+  if (option.starts_with("--calls=") && report.arguments().size() > 1) {
+    return run_one(bench, report.arguments()[1], std::strtoull(option.data() + 8, nullptr, 10));
   }
-  const std::vector<Row> rows = measure(bench);
+  measure(bench, report);
   if (!bench.all_arrived()) {
     fmt::print(stderr, "call_bench: not every call reached its kernel; the figures say nothing\n");
     return 1;
-  }
-  if (option == "--json") {
-    layerhub::bench::print_json("call", "a plain indirect call", rows);
-  } else {
-    layerhub::bench::print_table("a plain indirect call", rows);
   }
   return 0;
 }

@@ -100,16 +100,16 @@ void lower(hub::SystemFacts& facts) {
   if (!wanted) {
     return;
   }
-  if (wanted->size() != 1 || (*wanted)[0] < '1' || (*wanted)[0] > '4') {
-    log(LogLevel::warn, "LAYERHUB_CPU_CAPABILITY is `{}`: it is ignored; give 1, 2, 3 or 4", printable(*wanted));
+  if (wanted->empty() || (*wanted)[0] < '1' || (*wanted)[0] > '4' || (wanted->size() > 1 && (*wanted)[1] != '+')) {
+    log(LogLevel::warn, "LAYERHUB_CPU_CAPABILITY is `{}`: it is ignored; give 1, 2, 3 or 4, or 3+avx_vnni",
+        printable(*wanted));
     return;
   }
   const auto level = static_cast<std::uint32_t>((*wanted)[0] - '0');
-  if (level < facts.cpu_capability) {
-    facts.cpu_capability = level;
-    std::erase_if(facts.cpu_features,
-                  [&](const std::string& feature) { return level < 3 || feature.starts_with("avx512"); });
-  }
+  facts.cpu_capability = std::min(facts.cpu_capability, level);
+  std::erase_if(facts.cpu_features, [named = *wanted + "+"](const std::string& feature) {
+    return named.find("+" + feature + "+") == std::string::npos;
+  });
 }
 
 }  // namespace

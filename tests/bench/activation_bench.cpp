@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// SiluAndMul against what memory gives: a stream of two reads and one write with non-temporal stores over the same
+// bytes and threads. In cache the arithmetic of exp is the limit: tests/bench/peers has that, against other kernels.
+#include "bench/support/limits.hpp"
+#include "bench/support/report.hpp"
+
+#include <fmt/format.h>
+
+namespace {
+
+using namespace layerhub::bench;
+
+constexpr std::int64_t width = 1536;  // of y: SmolLM2's
+
+void out_of_cache_rows(Report& report, DLDataType dtype, const char* name) {
+  const auto rows = static_cast<std::int64_t>(out_of_cache() / (3 * width * dtype.bits / 8));
+  HostTensor x(dtype, {rows, 2 * width}), y(dtype, {rows, width});
+  SiluAndMul layer;
+  const std::size_t floats = y.bytes / 4;
+  for (unsigned threads = 1; threads <= processors(); threads *= 2) {
+    Team team(threads);
+    const auto limit = [&] {
+      stream(team, y.elements<float>(), x.elements<float>(), x.elements<float>() + floats, floats);
+    };
+    report.add(fmt::format("SiluAndMul {}, {} MiB, {} thread{}", name, (x.bytes + y.bytes) >> 20, threads,
+                           threads == 1 ? "" : "s"),
+               compare([&] { layer(x.view, y.view); }, limit, report.pairs()).inverse(),
+               dtype.bits == 32 ? std::optional(at_least(0.95)) : std::nullopt);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Report report(argc, argv);
+  const layerhub::use_kernel_mapping scope(built_plugins());
+  report.heading("a stream: two reads, one non-temporal write");
+  out_of_cache_rows(report, f32, "float32");
+  out_of_cache_rows(report, bf16, "bfloat16");
+  return 0;
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// CausalAttention with SmolLM2's heads (9 over 3 of 64) and float16 caches. Decode: one token at a depth, the caches
+// of many layers one after the other, against a plain read of the bytes that are filled. Prefill: 512 tokens, of which
+// each sees itself and those before it, against 8-bit multiply-adds in registers: no kernel with float sums reaches
+// those, they are a measure of the machine that all of these benches share.
+#include "bench/support/limits.hpp"
+#include "bench/support/report.hpp"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+namespace {
+
+using namespace layerhub::bench;
+
+constexpr std::int64_t heads = 9, kv_heads = 3, size = 64;
+
+struct Step {  // of `tokens` tokens
+  explicit Step(std::int64_t tokens)
+      : q(f32, {tokens, heads, size}),
+        k(f32, {tokens, kv_heads, size}),
+        v(f32, {tokens, kv_heads, size}),
+        output(f32, {tokens, heads, size}) {}
+  HostTensor q, k, v, output;
+};
+
+struct Caches {
+  explicit Caches(std::int64_t capacity) : k(f16, {capacity, kv_heads, size}), v(f16, {capacity, kv_heads, size}) {}
+  HostTensor k, v;
+};
+
+void call(const CausalAttention& layer, Step& step, Caches& caches, std::int64_t length) {
+  layer(step.q.view, step.k.view, step.v.view, caches.k.view, caches.v.view, length, 0.125f, step.output.view);
+}
+
+void decode(Report& report, std::int64_t depth) {
+  CausalAttention layer;
+  Step step(1);
+  const std::size_t layer_bytes = static_cast<std::size_t>(2 * 2 * (depth + 1) * kv_heads * size);
+  std::vector<std::unique_ptr<Caches>> caches;
+  for (std::size_t held = 0; held < out_of_cache(); held += layer_bytes) {
+    caches.push_back(std::make_unique<Caches>(depth + 1));
+  }
+  const std::size_t bytes = caches.size() * layer_bytes;
+  HostTensor same(u8, {static_cast<std::int64_t>(bytes)});
+  for (unsigned threads = 1; threads <= processors(); threads *= 2) {
+    Team team(threads);
+    const auto ours = [&] {
+      for (const auto& cache : caches) {
+        call(layer, step, *cache, depth);
+      }
+    };
+    report.add(fmt::format("decode at depth {}, {} MiB of caches, {} thread{}", depth, bytes >> 20, threads,
+                           threads == 1 ? "" : "s"),
+               compare(
+                   ours, [&] { read(team, same.view.data, bytes); }, report.pairs())
+                   .inverse(),
+               std::nullopt);
+  }
+}
+
+void prefill(Report& report, std::int64_t tokens) {
+  CausalAttention layer;
+  Step step(tokens);
+  Caches caches(tokens);
+  const double products = static_cast<double>(tokens) * static_cast<double>(tokens + 1) / 2 * heads * size * 2;
+  for (unsigned threads = 1; threads <= processors(); threads *= 2) {
+    Team team(threads);
+    const auto ours = [&] { return nanoseconds_of([&] { call(layer, step, caches, 0); }) / products; };
+    const auto limit = [&] {
+      double made = 0;
+      const double took = nanoseconds_of([&] { made = multiply_bytes(team); });
+      return took / made;
+    };
+    ours(), limit();
+    const Ratio ratio = compare_measured(ours, limit, report.pairs());
+    report.add(fmt::format("prefill of {}, {} thread{}: {:.0f} GFLOP/s", tokens, threads, threads == 1 ? "" : "s",
+                           2 / ratio.ours),
+               ratio.inverse(), std::nullopt);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Report report(argc, argv);
+  const layerhub::use_kernel_mapping scope(built_plugins());
+  report.heading("a plain read of the caches' bytes");
+  for (const std::int64_t depth : {128, 2048, 8191}) {
+    decode(report, depth);
+  }
+  report.heading("8-bit multiply-adds in registers");
+  for (const std::int64_t tokens : {512, 2048}) {
+    prefill(report, tokens);
+  }
+  return 0;
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Linear. Decode: one row of input, weights of all layers of a token one after the other, so that they come from
+// memory, against a plain read of as many bytes with the same threads. Prefill: 512 rows, against the multiply-adds
+// that the processor does in registers, 8-bit ones for block formats.
+#include "bench/support/limits.hpp"
+#include "bench/support/report.hpp"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+namespace {
+
+using namespace layerhub::bench;
+
+struct WeightKind {
+  const char *name, *format;
+  DLDataType dtype, input;
+};
+constexpr WeightKind kinds[] = {{"Q4_1", "gguf.q4_1", u8, f32}, {"Q4_0", "gguf.q4_0", u8, f32},
+                                {"Q8_0", "gguf.q8_0", u8, f32}, {"F16", "", f16, f16},
+                                {"BF16", "", bf16, bf16},       {"F32", "", f32, f32}};
+
+constexpr std::int64_t width = 576, mlp_width = 1536;  // SmolLM2's
+
+// As many layers of one shape as make up `bytes`, with their kernels.
+std::vector<std::unique_ptr<Linear>> layers_of(const WeightKind& kind, std::size_t bytes) {
+  std::vector<std::unique_ptr<Linear>> layers;
+  for (std::size_t held = 0; held < bytes; held += layers.back()->weight.bytes) {
+    layers.push_back(std::make_unique<Linear>(mlp_width, width, kind.format, kind.dtype));
+    layerhub::kernelize(*layers.back(), {.fallback = layerhub::Fallback::never});
+  }
+  return layers;
+}
+
+void decode(Report& report, const WeightKind& kind) {
+  const auto layers = layers_of(kind, out_of_cache());
+  const std::size_t bytes = layers.size() * layers[0]->weight.bytes;
+  HostTensor x(kind.input, {1, width}), y(kind.input, {1, mlp_width}), same(u8, {static_cast<std::int64_t>(bytes)});
+  for (unsigned threads = 1; threads <= processors(); threads *= 2) {
+    Team team(threads);
+    const auto ours = [&] {
+      for (const auto& layer : layers) {
+        (*layer)(x.view, y.view);
+      }
+    };
+    report.add(fmt::format("decode {} {} x {}, {} MiB of weights, {} thread{}", kind.name, mlp_width, width,
+                           bytes >> 20, threads, threads == 1 ? "" : "s"),
+               compare(
+                   ours, [&] { read(team, same.view.data, bytes); }, report.pairs())
+                   .inverse(),
+               std::nullopt);
+  }
+}
+
+void prefill(Report& report, const WeightKind& kind) {
+  constexpr std::int64_t rows = 512;
+  Linear layer(mlp_width, width, kind.format, kind.dtype);
+  layerhub::kernelize(layer, {.fallback = layerhub::Fallback::never});
+  HostTensor x(kind.input, {rows, width}), y(kind.input, {rows, mlp_width});
+  constexpr double products = static_cast<double>(rows) * width * mlp_width;
+  for (unsigned threads = 1; threads <= processors(); threads *= 2) {
+    Team team(threads);
+    double in_registers = 0;
+    // Both sides as nanoseconds of one multiply-add.
+    const auto ours = [&] { return nanoseconds_of([&] { layer(x.view, y.view); }) / products; };
+    const auto limit = [&] {
+      const double took = nanoseconds_of([&] { in_registers = multiply_bytes(team); });
+      return took / in_registers;
+    };
+    ours(), limit();
+    const Ratio ratio = compare_measured(ours, limit, report.pairs());
+    report.add(fmt::format("prefill {} 512 x {} x {}, {} thread{}: {:.0f} Gop/s", kind.name, width, mlp_width, threads,
+                           threads == 1 ? "" : "s", 2 / ratio.ours),
+               ratio.inverse(), std::nullopt);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Report report(argc, argv);
+  const layerhub::use_kernel_mapping scope(built_plugins());
+  report.heading("a plain read of the weights' bytes");
+  for (const WeightKind& kind : kinds) {
+    decode(report, kind);
+  }
+  report.heading("8-bit multiply-adds in registers");
+  for (const WeightKind& kind : {kinds[0], kinds[1], kinds[2]}) {
+    prefill(report, kind);
+  }
+  return 0;
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a figure is taken on a machine that others use at the same time: as a ratio of two things that alternate,
+// A B A B ..., so that whatever slows the machine slows both. At least 21 pairs; the median of the ratios of the pairs
+// is the figure, the quartiles say how far it can be trusted.
+//
+// Steal is the share of time that the hypervisor gave to somebody else; a pair with more than 1 % of it is taken again,
+// as often as there are pairs twice over.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <fstream>
+#include <string>
+#include <vector>
+
+namespace layerhub::bench {
+
+// Of ours to theirs, in time; inverse() is how many times faster ours is.
+struct Ratio {
+  double median = 0, p25 = 0, p75 = 0;
+  double ours = 0, theirs = 0;  // nanoseconds, medians: they tell the order of magnitude, no more
+  int pairs = 0, repeated = 0;
+  double steal = 0;  // the share over all pairs, those taken again included
+
+  Ratio inverse() const {
+    Ratio faster = *this;
+    faster.median = 1 / median;
+    faster.p25 = 1 / p75;
+    faster.p75 = 1 / p25;
+    return faster;
+  }
+};
+
+// Ticks of all processors since the machine started.
+struct ProcessorTime {
+  std::uint64_t all = 0, stolen = 0;
+
+  static ProcessorTime now() {
+    std::ifstream stat("/proc/stat");
+    std::string word;
+    stat >> word;
+    ProcessorTime time;
+    std::uint64_t ticks = 0;
+    for (int field = 0; field < 8 && stat >> ticks; ++field) {
+      time.all += ticks;
+      if (field == 7) {
+        time.stolen = ticks;
+      }
+    }
+    return time;
+  }
+  double share_stolen_since(const ProcessorTime& start) const {
+    return all == start.all ? 0 : static_cast<double>(stolen - start.stolen) / static_cast<double>(all - start.all);
+  }
+};
+
+template <class Body>
+double nanoseconds_of(Body&& body) {
+  const auto start = std::chrono::steady_clock::now();
+  body();
+  return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count();
+}
+
+inline double quantile(std::vector<double> values, double q) {
+  const auto at = values.begin() + static_cast<std::ptrdiff_t>(q * static_cast<double>(values.size() - 1) + 0.5);
+  std::nth_element(values.begin(), at, values.end());
+  return *at;
+}
+
+// Both return the nanoseconds that they took, however they come to know. What they do first is theirs to warm up.
+template <class Ours, class Theirs>
+Ratio compare_measured(Ours&& ours, Theirs&& theirs, int pairs) {
+  Ratio result;
+  std::vector<double> ratios, our_times, their_times;
+  const ProcessorTime start = ProcessorTime::now();
+  while (result.pairs < pairs) {
+    const ProcessorTime before = ProcessorTime::now();
+    const double our_time = ours(), their_time = theirs();
+    if (ProcessorTime::now().share_stolen_since(before) > 0.01 && result.repeated < 2 * pairs) {
+      ++result.repeated;
+      continue;
+    }
+    ++result.pairs;
+    ratios.push_back(our_time / their_time);
+    our_times.push_back(our_time);
+    their_times.push_back(their_time);
+  }
+  result.median = quantile(ratios, 0.5);
+  result.p25 = quantile(ratios, 0.25);
+  result.p75 = quantile(ratios, 0.75);
+  result.ours = quantile(our_times, 0.5);
+  result.theirs = quantile(their_times, 0.5);
+  result.steal = ProcessorTime::now().share_stolen_since(start);
+  return result;
+}
+
+// The same, timed here, each run once before it counts. `calls` is how often both do what they measure when they are
+// run once: the times are of one.
+template <class Ours, class Theirs>
+Ratio compare(Ours&& ours, Theirs&& theirs, int pairs, std::uint64_t calls = 1) {
+  ours();
+  theirs();
+  const auto one_of = [calls](auto& body) { return nanoseconds_of(body) / static_cast<double>(calls); };
+  return compare_measured([&] { return one_of(ours); }, [&] { return one_of(theirs); }, pairs);
+}
+
+}  // namespace layerhub::bench
