@@ -185,6 +185,7 @@ int run(const Options& options) {
                    options.plugins.c_str());
     }
   }
+  need_devices(parse_placement(options.devices));
   progress("loading " + options.model);
   const Gguf file(options.model);
   const Tokenizer tokenizer(file);

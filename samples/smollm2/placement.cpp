@@ -27,6 +27,12 @@ Placement parse_placement(const std::vector<std::string>& texts) {
   return placement;
 }
 
+void need_devices(const Placement& placement) {
+  for (const layerhub::Device device : placement.devices) {
+    static_cast<void>(layerhub::device_info(device));
+  }
+}
+
 Owned::Owned(layerhub::Device device, std::int64_t rows, std::int64_t columns, Dtype dtype)
     : memory(device, static_cast<std::size_t>(rows * columns * bytes_of(dtype))),
       view(matrix(memory.data(), rows, columns, dtype)) {

@@ -27,6 +27,9 @@ struct Placement {
 // "opencl" places all, "mlp=opencl" one part; later ones win. Throws std::invalid_argument, layerhub::Error.
 Placement parse_placement(const std::vector<std::string>& texts);
 
+// Throws for a device that is not there: before a model is read for it.
+void need_devices(const Placement& placement);
+
 // A matrix or cache with memory of its own on a device.
 struct Owned {
   Owned() = default;

@@ -41,6 +41,11 @@ set(LAYERHUB_CPU_v4-vnni_FLAGS -march=x86-64-v4 -mavx512vnni -mavx512bf16 -mpref
 find_path(LAYERHUB_OPENCL_HEADERS CL/cl.h)
 set(LAYERHUB_OPENCL_BACKEND opencl12)
 set(LAYERHUB_OPENCL_CAPABILITY 12)
+set(LAYERHUB_opencl_TOOLCHAIN "headers in ${LAYERHUB_OPENCL_HEADERS}")
+set(LAYERHUB_opencl_MISSING "")
+if(NOT LAYERHUB_OPENCL_HEADERS)
+  set(LAYERHUB_opencl_MISSING "no CL/cl.h on this system (Debian: opencl-headers)")
+endif()
 
 # CUDA: device code for each of the targets, and PTX of the last for what comes after it. "90a" is the code that runs
 # on nothing but 9.0. The runtime is linked statically: what a system must have is the driver.
@@ -67,7 +72,7 @@ set(LAYERHUB_ENTRY_FLAGS -O1 -fPIC -fno-lto -fvisibility=hidden -march=x86-64)
 # ---- What is known of a GPU backend, asked of its compiler ----
 # LAYERHUB_<backend>_MISSING: why it can't be built, or empty. TAG: its part of a variant's name. SUFFIXES: globs of its
 # sources. CAPABILITY: what its kernels need at least. ARCHS: the targets as metadata has them. TOOLCHAIN: for people.
-# COMPILE: the command up to the include folders, FLAGS of host code and LIBRARIES for what calls the runtime.
+# COMPILE: the command up to the include folders. INCLUDES, DEFINITIONS, LIBRARIES: for host code that calls the runtime.
 
 function(_layerhub_ask_version compiler pattern out)
   if(NOT "${${out}_OF}" STREQUAL "${compiler}")  # once per compiler: some take a second to answer
@@ -116,7 +121,7 @@ if(NOT LAYERHUB_cuda_MISSING)
   endforeach()
   list(APPEND LAYERHUB_cuda_COMPILE -gencode arch=compute_${last},code=[sm_${last},compute_${last}])
   list(APPEND LAYERHUB_CUDA_TARGETS ${last})
-  set(LAYERHUB_cuda_FLAGS -isystem ${LAYERHUB_CUDA_HEADERS})
+  set(LAYERHUB_cuda_INCLUDES ${LAYERHUB_CUDA_HEADERS})
   set(LAYERHUB_cuda_LIBRARIES ${LAYERHUB_CUDA_RUNTIME} rt pthread dl)
 endif()
 
@@ -148,6 +153,7 @@ if(NOT LAYERHUB_rocm_MISSING)
   foreach(target IN LISTS LAYERHUB_HIP_TARGETS)
     list(APPEND LAYERHUB_rocm_COMPILE --offload-arch=${target})
   endforeach()
-  set(LAYERHUB_rocm_FLAGS -D__HIP_PLATFORM_AMD__ -isystem ${LAYERHUB_HIP_HEADERS})
+  set(LAYERHUB_rocm_INCLUDES ${LAYERHUB_HIP_HEADERS})
+  set(LAYERHUB_rocm_DEFINITIONS __HIP_PLATFORM_AMD__)
   set(LAYERHUB_rocm_LIBRARIES ${LAYERHUB_HIP_RUNTIME})
 endif()

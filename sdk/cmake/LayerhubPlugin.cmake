@@ -9,7 +9,7 @@
 # plugin-<org>-<name>-<revision>, one of `plugins`; `plugins-<backend>` builds one backend's variants of all of them.
 # BASELINE: one library for every processor, where speed lies elsewhere. RESIDENT: once loaded it stays loaded, as what
 # a driver calls back into must. RUNTIME: it is the runtime of that device type: host code, linked with what the
-# backend's libraries need, and built with plugins-<backend>.
+# backend's libraries need, built with plugins-<backend> and left out with it.
 include_guard()
 include(${CMAKE_CURRENT_LIST_DIR}/LayerhubBackends.cmake)
 set(LAYERHUB_SDK_CMAKE_DIR ${CMAKE_CURRENT_LIST_DIR})
@@ -74,7 +74,8 @@ function(_layerhub_add_host_library target name level capability features flags 
   _layerhub_add_library(${target} ${name}-${level} ${level} "${LAYERHUB_HOST_TOOLCHAIN}" "${PLUGIN_RESIDENT}"
     $<TARGET_OBJECTS:${target}-kernels>)
   if(PLUGIN_RUNTIME)
-    target_compile_options(${target}-kernels PRIVATE ${LAYERHUB_${PLUGIN_RUNTIME}_FLAGS})
+    target_include_directories(${target}-kernels SYSTEM PRIVATE ${LAYERHUB_${PLUGIN_RUNTIME}_INCLUDES})
+    target_compile_definitions(${target}-kernels PRIVATE ${LAYERHUB_${PLUGIN_RUNTIME}_DEFINITIONS})
     target_link_libraries(${target} PRIVATE ${LAYERHUB_${PLUGIN_RUNTIME}_LIBRARIES})
   endif()
 endfunction()
@@ -98,6 +99,18 @@ function(_layerhub_gpu_objects target backend sources out)
   endforeach()
   file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/${target}-${backend}-kernels)
   set(${out} "${objects}" PARENT_SCOPE)
+endfunction()
+
+# Whether the backend can't be built here; what is found or left out is said once, by the first who asks.
+function(_layerhub_is_missing backend out)
+  get_property(is_said GLOBAL PROPERTY LAYERHUB_${backend}_IS_SAID)
+  if(NOT is_said AND LAYERHUB_${backend}_MISSING)
+    message(STATUS "layerhub: ${backend}: left out; ${LAYERHUB_${backend}_MISSING}")
+  elseif(NOT is_said)
+    message(STATUS "layerhub: ${backend}: ${LAYERHUB_${backend}_TOOLCHAIN} ${LAYERHUB_${backend}_ARCHS}")
+  endif()
+  set_property(GLOBAL PROPERTY LAYERHUB_${backend}_IS_SAID TRUE)
+  set(${out} "${LAYERHUB_${backend}_MISSING}" PARENT_SCOPE)
 endfunction()
 
 # Every plugin's libraries of one backend: the target plugins-<backend>.
@@ -166,7 +179,11 @@ endfunction()
 
 function(_layerhub_add_opencl_variant target name)
   file(GLOB sources CONFIGURE_DEPENDS *.opencl.cpp)
-  if(sources AND LAYERHUB_OPENCL_HEADERS)
+  if(NOT sources)
+    return()
+  endif()
+  _layerhub_is_missing(opencl missing)
+  if(NOT missing)
     _layerhub_add_host_library(${target}-opencl12 ${name} opencl12 ${LAYERHUB_OPENCL_CAPABILITY} ""
       "${LAYERHUB_CPU_v2_FLAGS}" "${sources}")
     _layerhub_publish_variant(${target} opencl ${LAYERHUB_OPENCL_BACKEND} "" ${target}-opencl12
@@ -180,12 +197,8 @@ function(_layerhub_add_gpu_variant target name backend)
   if(NOT sources)
     return()
   endif()
-  if(LAYERHUB_${backend}_MISSING)
-    get_property(is_said GLOBAL PROPERTY LAYERHUB_${backend}_IS_SAID)
-    if(NOT is_said)
-      message(STATUS "layerhub: ${backend}: left out; ${LAYERHUB_${backend}_MISSING}")
-      set_property(GLOBAL PROPERTY LAYERHUB_${backend}_IS_SAID TRUE)
-    endif()
+  _layerhub_is_missing(${backend} missing)
+  if(missing)
     return()
   endif()
   set(tag ${LAYERHUB_${backend}_TAG})
@@ -213,6 +226,12 @@ function(layerhub_add_plugin)
   endif()
   if(NOT PLUGIN_ROOT)
     set(PLUGIN_ROOT ${CMAKE_BINARY_DIR}/plugins)
+  endif()
+  if(PLUGIN_RUNTIME)
+    _layerhub_is_missing(${PLUGIN_RUNTIME} missing)
+    if(missing)
+      return()
+    endif()
   endif()
   string(REGEX REPLACE ".*/" "" name ${PLUGIN_REPO})
   string(REPLACE "/" "-" target plugin-${PLUGIN_REPO}-${PLUGIN_REVISION})

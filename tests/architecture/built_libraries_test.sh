@@ -17,6 +17,8 @@ for file in "$build"/lib/liblayerhub.so "$build"/bin/layerhub; do
   seen=$((seen + 1))
   found=$(ldd "$file" | grep -iE 'cuda|cudart|nvrtc|hip|rocm|hsa|opencl')
   [ -z "$found" ] || refuse "$file: needs a device runtime:" $found
+  found=$(nm -D --undefined-only "$file" | awk '{ print $2 }' | grep -E '^(cu[A-Z]|cuda|nv|hip|hsa_|cl[A-Z])')
+  [ -z "$found" ] || refuse "$file: needs functions of a device runtime:" $found
 done
 
 # What runs at the moment of opening, by name: the functions that the relocated words of .init_array point to.

@@ -27,7 +27,8 @@ class Listing {
     if (selection == nullptr) {
       try {
         capability_ = device_info(device).capability;
-      } catch (const Error&) {  // no runtime for this device here: each kernel is refused by its variant
+      } catch (const Error& error) {  // why each kernel for this device is refused
+        no_device_ = error.reason().text;
       }
     } else {
       capability_ = selection->device.capability;
@@ -93,6 +94,9 @@ class Listing {
     if (kernel.device != device_) {
       return {"device", fmt::format("is for {}", kernel.device)};
     }
+    if (!no_device_.empty()) {
+      return {"device", no_device_};
+    }
     if (kernel.min_capability > capability_ || (kernel.max_capability != 0 && kernel.max_capability < capability_)) {
       return {"capability",
               fmt::format("is for capability {} to {}, this has {}", kernel.min_capability,
@@ -120,6 +124,7 @@ class Listing {
   }
 
   std::string layer_, device_;
+  std::string no_device_;  // empty: there is one
   Mode mode_;
   const Selection* selection_;
   const hub::Resolver& resolver_;
