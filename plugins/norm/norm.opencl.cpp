@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// RMSNorm, ResidualRMSNorm and LayerNorm on OpenCL: a group of work items for each row, which adds up in a tree of local memory. The row
-// is read once from memory, and again from the cache to be scaled.
+// RMSNorm, ResidualRMSNorm and LayerNorm on OpenCL: a group of work items for each row, which adds up in a tree of
+// local memory. The row is read once from memory, and again from the cache to be scaled.
 #include <layerhub/layers/norm.hpp>
 #include <layerhub/sdk/kernel.hpp>
 #include <layerhub/sdk/opencl.hpp>

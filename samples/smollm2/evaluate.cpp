@@ -32,8 +32,7 @@ constexpr std::size_t tokens_at_once = 64;  // whose logits are held, 49152 floa
 
 // The mean of -ln p(token | all before it) over all but the first.
 double mean_nll(const Model& model, const std::vector<TokenId>& ids, Dtype cache) {
-  Sequence sequence(model.config(), static_cast<std::int64_t>(ids.size()), cache,
-                    model.placement().of(Part::attention));
+  Sequence sequence(model.config(), model.placement(), static_cast<std::int64_t>(ids.size()), cache);
   std::vector<float> logits;
   double sum = 0;
   for (std::size_t first = 0; first + 1 < ids.size(); first += tokens_at_once) {

@@ -78,8 +78,7 @@ void prefill(const Model& model, const std::vector<TokenId>& prompt, Sequence& s
 Run generate(const Model& model, const Tokenizer& tokenizer, const std::vector<TokenId>& prompt, int tokens,
              Dtype cache, Sampler sampler, const std::function<void(const std::string&)>& show) {
   Run run;
-  Sequence sequence(model.config(), static_cast<std::int64_t>(prompt.size()) + tokens, cache,
-                    model.placement().of(Part::attention));
+  Sequence sequence(model.config(), model.placement(), static_cast<std::int64_t>(prompt.size()) + tokens, cache);
   std::vector<float> logits;
   const auto begin = std::chrono::steady_clock::now();
   prefill(model, prompt, sequence, logits);
@@ -108,14 +107,14 @@ Run generate(const Model& model, const Tokenizer& tokenizer, const std::vector<T
   show(rest);
   run.times = sequence.times;
   run.copies = sequence.copies;
+  run.memory = {peak_resident_bytes(), sequence.cache_bytes(), sequence.pass_bytes()};
   return run;
 }
 
 std::vector<TokenId> teacher_forced(const Model& model, const std::vector<TokenId>& prompt,
                                     const std::vector<TokenId>& ids, Dtype cache) {
   std::vector<TokenId> top;
-  Sequence sequence(model.config(), static_cast<std::int64_t>(prompt.size() + ids.size()), cache,
-                    model.placement().of(Part::attention));
+  Sequence sequence(model.config(), model.placement(), static_cast<std::int64_t>(prompt.size() + ids.size()), cache);
   std::vector<float> logits;
   prefill(model, prompt, sequence, logits);
   for (std::size_t i = 0; i < ids.size(); ++i) {

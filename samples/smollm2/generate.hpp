@@ -3,6 +3,7 @@
 // character.
 #pragma once
 
+#include "memory.hpp"
 #include "model.hpp"
 
 #include <cstdint>
@@ -45,8 +46,9 @@ struct Run {
   std::string text;
   double prefill_seconds = 0, decode_seconds = 0;
   std::size_t decoded = 0;  // tokens that decode_seconds holds: all but the first, which the prefill gives
-  std::array<LayerTimes, layer_names.size()> times{};
+  LayerTimes times{};
   Copies copies;  // between devices
+  MemoryUse memory;
 };
 
 // Writes at most `tokens` tokens after the prompt; `show` gets the text piece by piece.

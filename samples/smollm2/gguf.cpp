@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -197,6 +198,15 @@ class Parser {
 
 }  // namespace
 
+const char* format_of(TensorType type) {
+  switch (type) {
+    case TensorType::q4_0: return "gguf.q4_0";
+    case TensorType::q4_1: return "gguf.q4_1";
+    case TensorType::q8_0: return "gguf.q8_0";
+    default: return "";
+  }
+}
+
 Gguf::Gguf(const std::string& path) : path_(path) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   struct stat info {};
@@ -250,6 +260,18 @@ const std::vector<std::string>& Gguf::texts(std::string_view key) const {
 }
 const std::vector<double>& Gguf::numbers(std::string_view key) const {
   return typed<std::vector<double>>(value(key), path_, key);
+}
+
+void Gguf::give_back(const void* tensor_data) const {
+  const auto tensor = std::find_if(tensors_.begin(), tensors_.end(),
+                                   [&](const auto& named) { return named.second.bytes.data() == tensor_data; });
+  if (tensor == tensors_.end()) {
+    return;
+  }
+  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(tensor_data) / page * page;
+  const auto end = reinterpret_cast<std::uintptr_t>(tensor_data) + tensor->second.bytes.size();
+  madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);  // a hint: without it they only stay longer
 }
 
 const GgufTensor& Gguf::tensor(std::string_view name) const {

@@ -22,6 +22,9 @@ struct GgufError : std::runtime_error {
 
 enum class TensorType : std::uint32_t { f32 = 0, f16 = 1, q4_0 = 2, q4_1 = 3, q8_0 = 8 };
 
+// "gguf.q4_1" of a block format, "" of plain numbers.
+const char* format_of(TensorType type);
+
 struct GgufTensor {
   std::string name;
   std::vector<std::int64_t> shape;  // rows first: [vocabulary, width]
@@ -51,6 +54,10 @@ class Gguf {
   const GgufTensor& tensor(std::string_view name) const;  // throws GgufError
   bool has_tensor(std::string_view name) const { return tensors_.contains(name); }
   const std::string& path() const { return path_; }
+
+  // The pages of the tensor whose bytes begin there leave this process' memory; whoever reads them again gets them from
+  // the file. Data of no tensor is left alone. [thread-safe]
+  void give_back(const void* tensor_data) const;
 
  private:
   const GgufValue& value(std::string_view key) const;

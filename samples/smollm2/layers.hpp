@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The model's five kinds of layers. Each is marked for layerhub and has a forward of its own: plain scalar C++ on
-// float32, one thread, which is what runs where no plugin serves the layer.
+// The model's five kinds of layers; fused_layers.hpp has those that do the work of several. Each is marked for layerhub
+// and has a forward of its own: plain scalar C++ on float32, one thread, which is what runs where no plugin serves the
+// layer.
 #pragma once
 
 #include "tensor.hpp"
@@ -36,7 +37,7 @@ struct Linear : layerhub::use_kernel_forward_from_hub<Linear, "Linear"> {
 
   // The weight as float32, made at the first own forward and kept until it is dropped.
   const std::vector<float>& own_weight() const;
-  void drop_own_weight() { std::vector<float>().swap(own_weight_); }
+  void drop_own_weight() const { std::vector<float>().swap(own_weight_); }
 
  private:
   mutable std::mutex mutex_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs SmolLM2 twice: with a plugin's kernel under every marked layer, and on the layers' own forwards. See README.md.
+#include "binding.hpp"
 #include "evaluate.hpp"
 #include "generate.hpp"
 #include "options.hpp"
@@ -14,8 +15,6 @@
 #include <fstream>
 #include <functional>
 #include <iostream>
-#include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,84 +26,11 @@ using namespace smollm2;
 
 constexpr int own_tokens = 16;  // of the default run: enough to compare, and nobody waits for the rest
 
-// The plugins that --hub names, layer by layer; without it whatever is found serves.
-layerhub::Mapping explicit_mapping(const Placement& placement) {
-  std::vector<layerhub::Mapping::LayerEntry> entries;
-  for (const auto& [layer, repo] :
-       {std::pair{"RMSNorm", "layerhub/norm"}, std::pair{"Linear", "layerhub/linear"},
-        std::pair{"rotary_pos_emb", "layerhub/rotary"}, std::pair{"CausalAttention", "layerhub/attention"},
-        std::pair{"SiluAndMul", "layerhub/activation"}}) {
-    const layerhub::LayerRepository repository{.repo_id = repo, .layer_name = layer, .revision = "v1"};
-    for (const layerhub::Device device : placement.devices) {
-      const std::string name = to_string(device);
-      entries.push_back({layer, {{name.substr(0, name.find(':')), repository}}});
-    }
-  }
-  return layerhub::Mapping(entries);
-}
-
 layerhub::Mapping mapping_for(const Options& options, const Placement& placement) {
   if (!options.mapping.empty()) {
     return layerhub::read_mapping(options.mapping);
   }
   return options.hub ? explicit_mapping(placement) : layerhub::automatic_mapping();
-}
-
-struct PartOfModel {
-  const Model& model;
-  Part part;
-  template <class Visit>
-  void visit_layers(Visit&& visit) const {
-    model.visit_part(part, visit);
-  }
-};
-
-// Puts a kernel under every layer; says which layers stay on their own forward and why.
-void bind(const Model& model, const layerhub::Mapping& mapping, bool required) {
-  const layerhub::use_kernel_mapping scope(mapping);
-  layerhub::KernelizeOptions options;
-  std::vector<std::string> said;
-  for (const Part part : {Part::attention, Part::mlp, Part::head}) {
-    options.device = model.placement().of(part);
-    // The own forwards are the cpu's: on another device every layer needs a kernel.
-    options.fallback =
-        required || options.device != layerhub::Device::cpu() ? std::optional(layerhub::Fallback::never) : std::nullopt;
-    const PartOfModel layers{model, part};
-    const layerhub::KernelizeReport report = layerhub::kernelize(layers, options);
-    for (const auto& layer : report.layers) {
-      if (!layer.kernel && std::find(said.begin(), said.end(), layer.name) == said.end()) {
-        said.push_back(layer.name);
-        std::fprintf(stderr, "%s runs its own forward: %s\n", layer.name.c_str(), layer.served_by.c_str());
-      }
-    }
-  }
-}
-
-// Takes the kernels away and brings the weights back to the cpu, where the own forwards are.
-void unbind(Model& model) {
-  layerhub::unkernelize(model);
-  if (!model.placement().is_cpu()) {
-    model.place({});
-  }
-}
-
-void place_and_bind(Model& model, const Placement& placement, const layerhub::Mapping& mapping, bool required) {
-  unbind(model);
-  if (!placement.is_cpu()) {
-    model.place(placement);
-  }
-  bind(model, mapping, required);
-}
-
-// --hub promises that no call fell back.
-void require_no_fallback(const Model& model) {
-  model.visit_with_device([](const auto& layer, layerhub::Device device) {
-    const std::optional<layerhub::BindingInfo> binding = layerhub::binding_of(layer, device);
-    if (!binding || binding->declined + binding->refused != 0) {
-      throw std::runtime_error("--hub: a layer ran its own forward; here is why\n" +
-                               layerhub::explain(layer, {.device = device}));
-    }
-  });
 }
 
 void print(const std::string& text) {

@@ -1,74 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 // The transformer, named as in the paper: an embedding, blocks of attention and MLP with a norm before each, a
 // last norm, and the output head, which is the embedding again where the file has no own one.
+//
+// What a part adds to the residual stream is added by the norm that follows it, so that one layer can do both.
 #pragma once
 
 #include "gguf.hpp"
 #include "layers.hpp"
 #include "placement.hpp"
+#include "sequence.hpp"
 #include "tokenizer.hpp"
 
-#include <array>
-#include <chrono>
 #include <cstdint>
-#include <memory>
 #include <span>
-#include <string>
 #include <vector>
 
 namespace smollm2 {
 
-struct Config {
-  std::int64_t width, heads, kv_heads, head_size, mlp_width, n_blocks, vocabulary, context;
-  float epsilon, rope_base;
-};
-
 struct Block {
-  RMSNorm attention_norm, mlp_norm;
-  Linear q, k, v, o, gate, up, down;
+  ResidualRMSNorm attention_norm, mlp_norm;
+  QKVLinear qkv;
   RotaryPosEmb rotary;
   CausalAttention attention;
-  SiluAndMul silu_and_mul;
+  Linear o;
+  SwiGLUMLP mlp;
 };
-
-enum class LayerKind : std::uint8_t { norm, linear, rotary, attention, activation };
-constexpr std::array<const char*, 5> layer_names{"RMSNorm", "Linear", "rotary_pos_emb", "CausalAttention",
-                                                 "SiluAndMul"};
-
-// How often the layers of a kind were called and for how long.
-struct LayerTimes {
-  std::uint64_t calls = 0;
-  double seconds = 0;
-};
-
-// One sequence: the caches and how far they are filled, and what was measured on the way.
-struct Sequence {
-  // device: of the caches, that of the attention.
-  Sequence(const Config& config, std::int64_t capacity, Dtype cache_dtype, layerhub::Device device);
-
-  Tensor k_cache(std::int64_t block) { return cache(2 * block); }
-  Tensor v_cache(std::int64_t block) { return cache(2 * block + 1); }
-
-  std::int64_t length = 0, capacity;
-  std::array<LayerTimes, layer_names.size()> times{};
-  Copies copies;
-
- private:
-  Tensor cache(std::int64_t index);
-
-  Dtype dtype_;
-  std::int64_t kv_heads_, head_size_;
-  layerhub::Buffer memory_;
-};
-
-struct AttentionMemory;
-struct MlpMemory;
 
 class Model {
  public:
   explicit Model(const Gguf& file);  // throws GgufError; the file must outlive the model
 
   const Config& config() const { return config_; }
+  const Gguf& file() const { return file_; }
 
   // Appends the tokens to the sequence. logits: of the last token, or of every one: rows of config().vocabulary.
   void forward(std::span<const TokenId> tokens, Sequence& sequence, bool every_token, std::vector<float>& logits) const;
@@ -79,85 +42,68 @@ class Model {
   const Placement& placement() const { return placement_; }
   const Copies& copies_of_weights() const { return weight_copies_; }
 
-  // Every marked layer, in the order of the forward pass.
+  // A part's layers come in groups: one for each block; the head is one.
+  std::size_t groups_of(Part part) const { return part == Part::head ? 1 : blocks_.size(); }
+  // Those of one group in the order of the forward pass, fused layers whole.
   template <class Visit>
-  void visit_layers(Visit&& visit) const {
-    for (const Block& b : blocks_) {
-      visit_attention(b, visit);
-      visit_mlp(b, visit);
-    }
-    visit(output_norm_);
-    visit(output_);
-  }
-
-  // Every marked layer with the device that it is placed on.
-  template <class Visit>
-  void visit_with_device(Visit&& visit) const {
-    for (const Part part : {Part::attention, Part::mlp, Part::head}) {
-      visit_part(part, [&](const auto& layer) { visit(layer, placement_.of(part)); });
-    }
-  }
-
-  // Those of one part.
-  template <class Visit>
-  void visit_part(Part part, Visit&& visit) const {
-    for (const Block& b : blocks_) {
-      if (part == Part::attention) {
-        visit_attention(b, visit);
-      } else if (part == Part::mlp) {
-        visit_mlp(b, visit);
-      }
-    }
-    if (part == Part::head) {
+  void visit_group(Part part, std::size_t index, Visit&& visit) const {
+    if (part == Part::attention) {
+      const Block& b = blocks_[index];
+      visit(b.attention_norm);
+      visit(b.qkv);
+      visit(b.rotary);
+      visit(b.attention);
+      visit(b.o);
+    } else if (part == Part::mlp) {
+      visit(blocks_[index].mlp_norm);
+      visit(blocks_[index].mlp);
+    } else {
       visit(output_norm_);
       visit(output_);
     }
   }
+  // All of them with the device that each is placed on.
+  template <class Visit>
+  void visit_with_device(Visit&& visit) const {
+    for (const Part part : {Part::attention, Part::mlp, Part::head}) {
+      for (std::size_t i = 0; i < groups_of(part); ++i) {
+        visit_group(part, i, [&](const auto& layer) { visit(layer, placement_.of(part)); });
+      }
+    }
+  }
+  // Every marked layer: fused ones and their parts.
+  template <class Visit>
+  void visit_layers(Visit&& visit) const {
+    visit_with_device([&](const auto& layer, layerhub::Device) {
+      visit(layer);
+      if constexpr (FusedLayer<std::remove_cvref_t<decltype(layer)>>) {
+        layer.visit_parts(visit);
+      }
+    });
+  }
 
-  void drop_own_weights();
+  void drop_own_weights() const;
 
  private:
+  void read_weights();
   void embed(std::span<const TokenId> tokens, Tensor& x) const;
   void angles(std::int64_t first, Tensor& cos, Tensor& sin) const;
-  void run_attention(std::int64_t index, AttentionMemory& memory, Tensor& x, const Tensor& cos, const Tensor& sin,
-                     Sequence& sequence) const;
-  void run_mlp(std::int64_t index, MlpMemory& memory, Tensor& x, Sequence& sequence) const;
-
-  template <class Visit>
-  static void visit_attention(const Block& b, Visit& visit) {
-    visit(b.attention_norm);
-    visit(b.q);
-    visit(b.k);
-    visit(b.v);
-    visit(b.rotary);
-    visit(b.attention);
-    visit(b.o);
-  }
-  template <class Visit>
-  static void visit_mlp(const Block& b, Visit& visit) {
-    visit(b.mlp_norm);
-    visit(b.gate);
-    visit(b.up);
-    visit(b.silu_and_mul);
-    visit(b.down);
-  }
+  void run_attention(std::int64_t block, const PassMemory& memory, std::int64_t tokens, const Tensor& cos,
+                     const Tensor& sin, Stream& stream, Sequence& sequence) const;
+  void run_mlp(std::int64_t block, const PassMemory& memory, std::int64_t tokens, Stream& stream,
+               Sequence& sequence) const;
+  void run_head(const PassMemory& memory, std::int64_t rows, Stream& stream, Sequence& sequence, Tensor& logits) const;
 
   const Gguf& file_;
   Placement placement_;
   std::vector<Owned> placed_weights_;
   Copies weight_copies_;
   Config config_;
+  std::vector<double> frequencies_;  // of the rotation, for each pair
   GgufTensor embedding_;
   std::vector<Block> blocks_;
-  RMSNorm output_norm_;
+  ResidualRMSNorm output_norm_;
   Linear output_;
 };
-
-// The layer's kind, for the table.
-constexpr LayerKind kind_of(const RMSNorm&) { return LayerKind::norm; }
-constexpr LayerKind kind_of(const Linear&) { return LayerKind::linear; }
-constexpr LayerKind kind_of(const RotaryPosEmb&) { return LayerKind::rotary; }
-constexpr LayerKind kind_of(const CausalAttention&) { return LayerKind::attention; }
-constexpr LayerKind kind_of(const SiluAndMul&) { return LayerKind::activation; }
 
 }  // namespace smollm2

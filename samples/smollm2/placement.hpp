@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which part of the model runs on which device, and the copies between them, which are the host's to make and are
-// counted. The residual stream stays on the cpu; each part gets its input there and leaves its result there.
+// counted. The residual stream begins on the cpu and goes where the next part is.
 #pragma once
 
 #include "tensor.hpp"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "report.hpp"
 
+#include "binding.hpp"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -31,6 +33,10 @@ nlohmann::json side_json(const Figures::Side& side, std::size_t prompt) {
           {"prefill_tokens_per_second", rate(prompt, side.run.prefill_seconds)},
           {"decode_tokens_per_second", rate(side.run.decoded, side.run.decode_seconds)},
           {"copies", {{"count", side.run.copies.count}, {"bytes", side.run.copies.bytes}}},
+          {"memory",
+           {{"peak", side.run.memory.peak},
+            {"kv_cache", side.run.memory.kv_cache},
+            {"activations", side.run.memory.activations}}},
           {"layers", layers}};
 }
 
@@ -45,13 +51,19 @@ std::string side_table(const char* name, const Figures::Side& side) {
   return text;
 }
 
+std::string memory_line(const MemoryUse& use) {
+  const auto mb = [](std::uint64_t bytes) { return static_cast<double>(bytes) / 1e6; };
+  return fmt::format("memory of the hub run: {:.1f} MB at most, {:.1f} MB of it KV cache, {:.1f} MB activations\n",
+                     mb(use.peak), mb(use.kv_cache), mb(use.activations));
+}
+
 }  // namespace
 
 std::vector<LayerLine> layer_lines(const Model& model, const Run& run) {
   using Key = std::tuple<std::size_t, std::string, std::string, std::string, std::string>;
   std::map<Key, std::uint64_t> served;
   std::array<std::uint64_t, layer_names.size()> of_kind{};
-  model.visit_with_device([&](const auto& layer, layerhub::Device on) {
+  visit_working(model, [&](const auto& layer, layerhub::Device on) {
     const auto kind = static_cast<std::size_t>(kind_of(layer));
     const std::optional<layerhub::BindingInfo> binding = layerhub::binding_of(layer, on);
     ++of_kind[kind];
@@ -59,8 +71,8 @@ std::vector<LayerLine> layer_lines(const Model& model, const Run& run) {
                      : Key{kind, "cpu", "", "", ""}];
   });
   double total = 0;
-  for (const LayerTimes& times : run.times) {
-    total += times.seconds;
+  for (std::size_t kind = 0; kind < layer_names.size(); ++kind) {
+    total += of_kind[kind] == 0 ? 0 : run.times[kind].seconds;
   }
   std::vector<LayerLine> lines;
   for (const auto& [key, count] : served) {
@@ -103,6 +115,9 @@ std::string table(const Figures& f) {
   if (f.agreement) {
     text +=
         fmt::format("agreement of the two: {:.1f} % of {} tokens\n", 100 * *f.agreement, f.own->run.token_ids.size());
+  }
+  if (f.hub && f.hub->run.memory.peak != 0) {
+    text += memory_line(f.hub->run.memory);
   }
   return text + copies;
 }

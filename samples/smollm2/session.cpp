@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 #include <istream>
 #include <iterator>
 #include <optional>
@@ -24,17 +23,6 @@ std::int64_t nanoseconds_of(Body&& body) {
   const auto begin = std::chrono::steady_clock::now();
   body();
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin).count();
-}
-
-// VmHWM of this process, in bytes.
-std::int64_t peak_resident() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) {
-      return 1024 * std::stoll(line.substr(6));
-    }
-  }
-  return 0;
 }
 
 class Session {
@@ -64,7 +52,8 @@ class Session {
       return top(ids(words));
     }
     if (command == "memory") {
-      return std::to_string(peak_resident()) + " " + std::to_string(cache_bytes_);
+      const std::uint64_t sequence = sequence_ ? sequence_->cache_bytes() + sequence_->pass_bytes() : 0;
+      return std::to_string(peak_resident_bytes()) + " " + std::to_string(sequence);
     }
     throw std::runtime_error("`" + command + "` is no command; session.hpp lists them");
   }
@@ -84,10 +73,8 @@ class Session {
   // The cache holds the stream's tokens from its first on: [0, filled_) of it are right whatever was asked last.
   Sequence& sequence(std::int64_t capacity) {
     if (!sequence_ || sequence_->capacity < capacity) {
-      sequence_.emplace(model_.config(), capacity, Dtype::f16, model_.placement().of(Part::attention));
+      sequence_.emplace(model_.config(), model_.placement(), capacity, Dtype::f16);
       filled_ = 0;
-      const Config& c = model_.config();
-      cache_bytes_ = 2 * c.n_blocks * capacity * c.kv_heads * c.head_size * bytes_of(Dtype::f16);
     }
     return *sequence_;
   }
@@ -163,7 +150,7 @@ class Session {
   const Tokenizer& tokenizer_;
   std::vector<TokenId> stream_;
   std::optional<Sequence> sequence_;
-  std::int64_t filled_ = 0, cache_bytes_ = 0;
+  std::int64_t filled_ = 0;
   std::vector<float> logits_;
 };
 

@@ -23,6 +23,7 @@ struct BindingInfo {
   std::string library;         // the file that was opened
   std::uint64_t declined = 0;  // calls that ran the own forward since the kernel returned LH_DECLINED
   std::uint64_t refused = 0;   // calls that ran the own forward since a declared constraint did not hold
+  bool owns_params = false;    // it has copied the layer's params: while it serves, nobody reads the host's own
 };
 
 // What a call would find: on a device, in a mode, with tensors of these shapes.

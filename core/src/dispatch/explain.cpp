@@ -135,8 +135,14 @@ std::optional<BindingInfo> binding_of_layer(const LayerRef& layer, Device device
         return std::nullopt;
       }
       const dispatch::Binding& b = *row.binding;
-      return BindingInfo{b.plugin->repo(),          b.plugin->revision(), b.kernel_name(), b.on,
-                         b.plugin->path().string(), b.declined.load(),    b.refused.load()};
+      return BindingInfo{b.plugin->repo(),
+                         b.plugin->revision(),
+                         b.kernel_name(),
+                         b.on,
+                         b.plugin->path().string(),
+                         b.declined.load(),
+                         b.refused.load(),
+                         (b.kernel->traits & LH_TRAIT_OWNS_PARAMS) != 0};
     }
   }
   return std::nullopt;
