@@ -7,7 +7,7 @@
 //   decode DEPTH COUNT   nanoseconds of that many tokens one by one, with DEPTH tokens in the cache before them
 //   first TEXT           the text of the token that follows this prompt (JSON string, special tokens as plain text)
 //   top ID...            the likeliest token after each of these
-//   memory               bytes: the most that was resident, and those of the caches
+//   memory               bytes: the most that was resident, and those of caches and activations
 //
 // An answer that begins with "error" is one.
 #pragma once
