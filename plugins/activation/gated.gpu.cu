@@ -32,8 +32,9 @@ __global__ void gated(gpu::Rows<const T> x, gpu::Rows<T> y, std::int64_t rows, s
   }
   const std::int64_t row = item / steps;
   const std::int64_t column = item % steps * step;
-  const T* gate = x.at(row) + activated * width + column;
-  const T* up = x.at(row) + (1 - activated) * width + column;
+  const T* from = x.at(row) + column;
+  const T* gate = from + activated * width;
+  const T* up = from + (1 - activated) * width;
   T* out = y.at(row) + column;
   const auto combine = [](T a, T b) { return gpu::narrow<T>(Activation::apply(gpu::widen(a)) * gpu::widen(b)); };
   if constexpr (step == 1) {

@@ -47,7 +47,9 @@ struct Vendor {
     return cudaHostAlloc(out, bytes, cudaHostAllocPortable);
   }
   static cudaError_t release_pinned(void* memory) { return cudaFreeHost(memory); }
-  static cudaError_t instantiate(cudaGraphExec_t* out, cudaGraph_t graph) { return cudaGraphInstantiate(out, graph, 0); }
+  static cudaError_t instantiate(cudaGraphExec_t* out, cudaGraph_t graph) {
+    return cudaGraphInstantiate(out, graph, 0);
+  }
 
  private:
   static int driver_version() {

@@ -149,6 +149,7 @@ struct Rows {
     }
     T* found = data + row % inner * pitch;
     row /= inner;
+#pragma unroll 1  // seldom needed; unrolled, the divisions are most of a small kernel's code
     for (int d = 0; d < n_outer; ++d) {
       found += row % extent[d] * stride[d];
       row /= extent[d];
