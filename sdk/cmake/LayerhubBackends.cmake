@@ -72,21 +72,35 @@ set(LAYERHUB_ENTRY_FLAGS -O1 -fPIC -fno-lto -fvisibility=hidden -march=x86-64)
 # ---- What is known of a GPU backend, asked of its compiler ----
 # LAYERHUB_<backend>_MISSING: why it can't be built, or empty. TAG: its part of a variant's name. SUFFIXES: globs of its
 # sources. CAPABILITY: what its kernels need at least. ARCHS: the targets as metadata has them. TOOLCHAIN: for people.
-# COMPILE: the command up to the include folders. INCLUDES, DEFINITIONS, LIBRARIES: for host code that calls the runtime.
+# COMPILE: the command up to the include folders. INCLUDES, DEFINITIONS and LIBRARIES: for host code that calls the
+# runtime.
 
-function(_layerhub_ask_version compiler pattern out)
-  if(NOT "${${out}_OF}" STREQUAL "${compiler}")  # once per compiler: some take a second to answer
+# LAYERHUB_<prefix>_VERSION, once per compiler, since some take a second to answer; another compiler's runtime is
+# looked for again.
+function(_layerhub_ask_version prefix compiler pattern)
+  if(NOT "${LAYERHUB_${prefix}_VERSION_OF}" STREQUAL "${compiler}")
     execute_process(COMMAND ${compiler} --version OUTPUT_VARIABLE answer ERROR_QUIET)
     string(REGEX MATCH "${pattern}" matched "${answer}")
-    set(${out} "${CMAKE_MATCH_1}" CACHE INTERNAL "")
-    set(${out}_OF ${compiler} CACHE INTERNAL "")
+    set(LAYERHUB_${prefix}_VERSION "${CMAKE_MATCH_1}" CACHE INTERNAL "")
+    set(LAYERHUB_${prefix}_VERSION_OF ${compiler} CACHE INTERNAL "")
+    unset(LAYERHUB_${prefix}_RUNTIME CACHE)
+    unset(LAYERHUB_${prefix}_HEADERS CACHE)
+  endif()
+endfunction()
+
+# Why a compiler is not there: OFF, or NAME-NOTFOUND.
+function(_layerhub_why_missing compiler name out)
+  if(compiler STREQUAL "OFF")
+    set(${out} "switched off" PARENT_SCOPE)
+  else()
+    set(${out} "no ${name} on this system" PARENT_SCOPE)
   endif()
 endfunction()
 
 set(LAYERHUB_cuda_SUFFIXES *.gpu.cu *.cuda.cu)
-set(LAYERHUB_cuda_MISSING "no nvcc on this system")
+_layerhub_why_missing("${LAYERHUB_NVCC}" nvcc LAYERHUB_cuda_MISSING)
 if(LAYERHUB_NVCC)
-  _layerhub_ask_version(${LAYERHUB_NVCC} "V([0-9.]+)" LAYERHUB_CUDA_VERSION)
+  _layerhub_ask_version(CUDA ${LAYERHUB_NVCC} "V([0-9.]+)")
   file(REAL_PATH ${LAYERHUB_NVCC} folder)
   get_filename_component(folder ${folder} DIRECTORY)
   get_filename_component(folder ${folder} DIRECTORY)
@@ -126,9 +140,9 @@ if(NOT LAYERHUB_cuda_MISSING)
 endif()
 
 set(LAYERHUB_rocm_SUFFIXES *.gpu.cu *.hip.cpp)
-set(LAYERHUB_rocm_MISSING "no hipcc on this system")
+_layerhub_why_missing("${LAYERHUB_HIPCC}" hipcc LAYERHUB_rocm_MISSING)
 if(LAYERHUB_HIPCC)
-  _layerhub_ask_version(${LAYERHUB_HIPCC} "HIP version: ([0-9.]+)" LAYERHUB_HIP_VERSION)
+  _layerhub_ask_version(HIP ${LAYERHUB_HIPCC} "HIP version: ([0-9.]+)")
   find_library(LAYERHUB_HIP_RUNTIME amdhip64 HINTS ENV ROCM_PATH PATHS /opt/rocm PATH_SUFFIXES lib)
   find_path(LAYERHUB_HIP_HEADERS hip/hip_runtime_api.h HINTS ENV ROCM_PATH PATHS /opt/rocm PATH_SUFFIXES include)
   if(LAYERHUB_HIP_VERSION AND LAYERHUB_HIP_RUNTIME AND LAYERHUB_HIP_HEADERS)
