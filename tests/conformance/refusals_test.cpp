@@ -6,6 +6,7 @@
 #include <boost/filesystem/operations.hpp>
 
 #include <fstream>
+#include <iterator>
 
 using namespace layerhub;
 using namespace layerhub::testing;
@@ -57,6 +58,21 @@ TEST_CASE("a library that is no plugin is refused") {
   TestEnvironment env;
   env.add("no_query");
   CHECK_THAT(error_with("fakes/no-query"), Contains("exports no lh_plugin_query_v1"));
+}
+
+TEST_CASE("a library that needs one which is not installed is refused by the name of that one") {
+  TestEnvironment env;
+  const boost::filesystem::path library = env.add("throws") / "throws.so";
+  std::string bytes;
+  {
+    std::ifstream file(library.string(), std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(file), {});
+  }
+  const std::string needed = "libstdc++.so.6", missing = "libnowhere.so6";  // as long: nothing else moves
+  REQUIRE(bytes.find(needed) != std::string::npos);
+  bytes.replace(bytes.find(needed), needed.size(), missing);
+  std::ofstream(library.string(), std::ios::binary | std::ios::trunc) << bytes;
+  CHECK_THAT(error_with("fakes/throws"), Contains("the system's loader refuses it: libnowhere.so6: cannot open"));
 }
 
 TEST_CASE("a plugin that needs a newer minor is refused with its own words") {

@@ -13,6 +13,7 @@
 #include <array>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace layerhub::plugin {
 namespace {
@@ -51,13 +52,21 @@ Result<void> check_exports(const admission::ElfImage& image, const std::string& 
   return refused(ErrorCode::bad_library, name, "it exports no " LH_PLUGIN_QUERY_SYMBOL, "it is no layerhub plugin");
 }
 
+// The words of the system's loader among Boost's: "... (dlerror system message: WORDS): Bad file descriptor ...".
+std::string loader_words(std::string_view all) {
+  constexpr std::string_view before = "dlerror system message: ";
+  const std::size_t begin = all.find(before), end = all.rfind("): ");
+  const bool found = begin != std::string_view::npos && end != std::string_view::npos && begin + before.size() < end;
+  return printable(found ? all.substr(begin + before.size(), end - begin - before.size()) : all, 600);
+}
+
 Result<boost::dll::shared_library> open_with_boost(const boost::filesystem::path& file) {
   try {
     return boost::dll::shared_library(file, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
-  } catch (const boost::system::system_error& error) {  // what() holds dlerror's text
+  } catch (const boost::system::system_error& error) {
     return make_reason(ErrorCode::bad_library, "library",
-                       fmt::format("{}: the system's loader refuses it; see its reason below", file.string()),
-                       {{"reason", printable(error.what(), 600)}});
+                       fmt::format("{}: the system's loader refuses it: {}; install what it needs", file.string(),
+                                   loader_words(error.what())));
   }
 }
 
