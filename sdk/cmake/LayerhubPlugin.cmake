@@ -101,16 +101,25 @@ function(_layerhub_gpu_objects target backend sources out)
   set(${out} "${objects}" PARENT_SCOPE)
 endfunction()
 
-# Whether the backend can't be built here; what is found or left out is said once, by the first who asks.
+# Whether the backend can't be built here. What is found or left out is said once, by the first who asks, and kept in
+# the global property LAYERHUB_BACKENDS.
 function(_layerhub_is_missing backend out)
-  get_property(is_said GLOBAL PROPERTY LAYERHUB_${backend}_IS_SAID)
-  if(NOT is_said AND LAYERHUB_${backend}_MISSING)
-    message(STATUS "layerhub: ${backend}: left out; ${LAYERHUB_${backend}_MISSING}")
-  elseif(NOT is_said)
-    message(STATUS "layerhub: ${backend}: ${LAYERHUB_${backend}_TOOLCHAIN} ${LAYERHUB_${backend}_ARCHS}")
-  endif()
-  set_property(GLOBAL PROPERTY LAYERHUB_${backend}_IS_SAID TRUE)
   set(${out} "${LAYERHUB_${backend}_MISSING}" PARENT_SCOPE)
+  get_property(is_said GLOBAL PROPERTY LAYERHUB_${backend}_IS_SAID)
+  if(is_said)
+    return()
+  endif()
+  if(LAYERHUB_${backend}_MISSING)
+    set(line "${backend}: left out; ${LAYERHUB_${backend}_MISSING}")
+  else()
+    set(line "${backend}: ${LAYERHUB_${backend}_TOOLCHAIN}")
+    if(LAYERHUB_${backend}_ARCHS)
+      string(APPEND line " for ${LAYERHUB_${backend}_ARCHS}")
+    endif()
+  endif()
+  message(STATUS "layerhub: ${line}")
+  set_property(GLOBAL PROPERTY LAYERHUB_${backend}_IS_SAID TRUE)
+  set_property(GLOBAL APPEND_STRING PROPERTY LAYERHUB_BACKENDS "${line}\n")
 endfunction()
 
 # Every plugin's libraries of one backend: the target plugins-<backend>.
