@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SiluAndMul against what memory gives: a stream of two reads and one write with non-temporal stores over the same
 // bytes and threads. In cache the arithmetic of exp is the limit: tests/bench/peers has that, against other kernels.
-#include "bench/support/limits.hpp"
+#include "bench/support/host.hpp"
 #include "bench/support/report.hpp"
 
 #include <fmt/format.h>
@@ -17,15 +17,14 @@ void out_of_cache_rows(Report& report, DLDataType dtype, const char* name) {
   HostTensor x(dtype, {rows, 2 * width}), y(dtype, {rows, width});
   SiluAndMul layer;
   const std::size_t floats = y.bytes / 4;
+  AddAll limit;
+  AsFloats a(x, 0, floats), b(x, floats, floats), to(y);
   for (unsigned threads = 1; threads <= processors(); threads *= 2) {
-    Team team(threads);
-    const auto limit = [&] {
-      stream(team, y.elements<float>(), x.elements<float>(), x.elements<float>() + floats, floats);
-    };
-    report.add(fmt::format("SiluAndMul {}, {} MiB, {} thread{}", name, (x.bytes + y.bytes) >> 20, threads,
-                           threads == 1 ? "" : "s"),
-               compare([&] { layer(x.view, y.view); }, limit, report.pairs()).inverse(),
-               dtype.bits == 32 ? std::optional(at_least(0.95)) : std::nullopt);
+    layerhub::set_threads(threads);
+    report.add(
+        fmt::format("SiluAndMul {}, {} MiB, {}", name, (x.bytes + y.bytes) >> 20, threads_text(threads)),
+        compare([&] { layer(x.view, y.view); }, [&] { limit(a.view, b.view, to.view); }, report.pairs()).inverse(),
+        dtype.bits == 32 ? std::optional(at_least(0.95)) : std::nullopt);
   }
 }
 

@@ -3,7 +3,7 @@
 // of many layers one after the other, against a plain read of the bytes that are filled. Prefill: 512 tokens, of which
 // each sees itself and those before it, against 8-bit multiply-adds in registers: no kernel with float sums reaches
 // those, they are a measure of the machine that all of these benches share.
-#include "bench/support/limits.hpp"
+#include "bench/support/host.hpp"
 #include "bench/support/report.hpp"
 
 #include <fmt/format.h>
@@ -43,18 +43,18 @@ void decode(Report& report, std::int64_t depth) {
     caches.push_back(std::make_unique<Caches>(depth + 1));
   }
   const std::size_t bytes = caches.size() * layer_bytes;
-  HostTensor same(u8, {static_cast<std::int64_t>(bytes)});
+  HostTensor same(f32, {static_cast<std::int64_t>(bytes / 4)}), kept(f32, {1});
+  ReadAll limit;
   for (unsigned threads = 1; threads <= processors(); threads *= 2) {
-    Team team(threads);
+    layerhub::set_threads(threads);
     const auto ours = [&] {
       for (const auto& cache : caches) {
         call(layer, step, *cache, depth);
       }
     };
-    report.add(fmt::format("decode at depth {}, {} MiB of caches, {} thread{}", depth, bytes >> 20, threads,
-                           threads == 1 ? "" : "s"),
+    report.add(fmt::format("decode at depth {}, {} MiB of caches, {}", depth, bytes >> 20, threads_text(threads)),
                compare(
-                   ours, [&] { read(team, same.view.data, bytes); }, report.pairs())
+                   ours, [&] { limit(same.view, kept.view); }, report.pairs())
                    .inverse(),
                std::nullopt);
   }
@@ -66,17 +66,9 @@ void prefill(Report& report, std::int64_t tokens) {
   Caches caches(tokens);
   const double products = static_cast<double>(tokens) * static_cast<double>(tokens + 1) / 2 * heads * size * 2;
   for (unsigned threads = 1; threads <= processors(); threads *= 2) {
-    Team team(threads);
-    const auto ours = [&] { return nanoseconds_of([&] { call(layer, step, caches, 0); }) / products; };
-    const auto limit = [&] {
-      double made = 0;
-      const double took = nanoseconds_of([&] { made = multiply_bytes(team); });
-      return took / made;
-    };
-    ours(), limit();
-    const Ratio ratio = compare_measured(ours, limit, report.pairs());
-    report.add(fmt::format("prefill of {}, {} thread{}: {:.0f} GFLOP/s", tokens, threads, threads == 1 ? "" : "s",
-                           2 / ratio.ours),
+    layerhub::set_threads(threads);
+    const Ratio ratio = compare_multiply_adds([&] { call(layer, step, caches, 0); }, products, report.pairs());
+    report.add(fmt::format("prefill of {}, {}: {:.0f} GFLOP/s", tokens, threads_text(threads), 2 / ratio.ours),
                ratio.inverse(), std::nullopt);
   }
 }

@@ -2,7 +2,7 @@
 // Linear. Decode: one row of input, weights of all layers of a token one after the other, so that they come from
 // memory, against a plain read of as many bytes with the same threads. Prefill: 512 rows, against the multiply-adds
 // that the processor does in registers, 8-bit ones for block formats.
-#include "bench/support/limits.hpp"
+#include "bench/support/host.hpp"
 #include "bench/support/report.hpp"
 
 #include <fmt/format.h>
@@ -36,18 +36,20 @@ std::vector<std::unique_ptr<Linear>> layers_of(const WeightKind& kind, std::size
 void decode(Report& report, const WeightKind& kind) {
   const auto layers = layers_of(kind, out_of_cache());
   const std::size_t bytes = layers.size() * layers[0]->weight.bytes;
-  HostTensor x(kind.input, {1, width}), y(kind.input, {1, mlp_width}), same(u8, {static_cast<std::int64_t>(bytes)});
+  HostTensor x(kind.input, {1, width}), y(kind.input, {1, mlp_width}),
+      same(f32, {static_cast<std::int64_t>(bytes / 4)}), kept(f32, {1});
+  ReadAll limit;
   for (unsigned threads = 1; threads <= processors(); threads *= 2) {
-    Team team(threads);
+    layerhub::set_threads(threads);
     const auto ours = [&] {
       for (const auto& layer : layers) {
         (*layer)(x.view, y.view);
       }
     };
-    report.add(fmt::format("decode {} {} x {}, {} MiB of weights, {} thread{}", kind.name, mlp_width, width,
-                           bytes >> 20, threads, threads == 1 ? "" : "s"),
+    report.add(fmt::format("decode {} {} x {}, {} MiB of weights, {}", kind.name, mlp_width, width, bytes >> 20,
+                           threads_text(threads)),
                compare(
-                   ours, [&] { read(team, same.view.data, bytes); }, report.pairs())
+                   ours, [&] { limit(same.view, kept.view); }, report.pairs())
                    .inverse(),
                std::nullopt);
   }
@@ -59,19 +61,12 @@ void prefill(Report& report, const WeightKind& kind) {
   layerhub::kernelize(layer, {.fallback = layerhub::Fallback::never});
   HostTensor x(kind.input, {rows, width}), y(kind.input, {rows, mlp_width});
   constexpr double products = static_cast<double>(rows) * width * mlp_width;
+  const auto layer_call = [&] { layer(x.view, y.view); };
   for (unsigned threads = 1; threads <= processors(); threads *= 2) {
-    Team team(threads);
-    double in_registers = 0;
-    // Both sides as nanoseconds of one multiply-add.
-    const auto ours = [&] { return nanoseconds_of([&] { layer(x.view, y.view); }) / products; };
-    const auto limit = [&] {
-      const double took = nanoseconds_of([&] { in_registers = multiply_bytes(team); });
-      return took / in_registers;
-    };
-    ours(), limit();
-    const Ratio ratio = compare_measured(ours, limit, report.pairs());
-    report.add(fmt::format("prefill {} 512 x {} x {}, {} thread{}: {:.0f} Gop/s", kind.name, width, mlp_width, threads,
-                           threads == 1 ? "" : "s", 2 / ratio.ours),
+    layerhub::set_threads(threads);
+    const Ratio ratio = compare_multiply_adds(layer_call, products, report.pairs());
+    report.add(fmt::format("prefill {} 512 x {} x {}, {}: {:.0f} Gop/s", kind.name, width, mlp_width,
+                           threads_text(threads), 2 / ratio.ours),
                ratio.inverse(), std::nullopt);
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // RMSNorm against a copy of the same bytes with non-temporal stores, out of cache. One row in cache has no limit of
 // memory: it is shown against a plain read of the row, which says how far the arithmetic hides behind it.
-#include "bench/support/limits.hpp"
+#include "bench/support/host.hpp"
 #include "bench/support/report.hpp"
 
 #include <fmt/format.h>
@@ -16,34 +16,36 @@ void out_of_cache_rows(Report& report, DLDataType dtype, const char* name) {
   const auto rows = static_cast<std::int64_t>(out_of_cache() / (2 * width * dtype.bits / 8));
   HostTensor x(dtype, {rows, width}), y(dtype, {rows, width});
   RMSNorm layer(width, dtype);
+  CopyAll limit;
+  AsFloats from(x), to(y);
   for (unsigned threads = 1; threads <= processors(); threads *= 2) {
-    Team team(threads);
-    report.add(
-        fmt::format("RMSNorm {}, {} MiB, {} thread{}", name, (x.bytes + y.bytes) >> 20, threads,
-                    threads == 1 ? "" : "s"),
-        compare([&] { layer(x.view, y.view); }, [&] { copy(team, y.view.data, x.view.data, x.bytes); }, report.pairs())
-            .inverse(),
-        at_least(0.85));
+    layerhub::set_threads(threads);
+    report.add(fmt::format("RMSNorm {}, {} MiB, {}", name, (x.bytes + y.bytes) >> 20, threads_text(threads)),
+               compare([&] { layer(x.view, y.view); }, [&] { limit(from.view, to.view); }, report.pairs()).inverse(),
+               at_least(0.85));
   }
 }
 
 void one_row(Report& report, DLDataType dtype, const char* name) {
   HostTensor x(dtype, {1, width}), y(dtype, {1, width});
   RMSNorm layer(width, dtype);
-  Team team(1);
+  ReadAll limit;
+  HostTensor kept(f32, {1});
+  AsFloats from(x);
+  layerhub::set_threads(1);
   constexpr int repeats = 20'000;
   const auto ours = [&] {
     for (int i = 0; i < repeats; ++i) {
       layer(x.view, y.view);
     }
   };
-  const auto limit = [&] {
+  const auto theirs = [&] {
     for (int i = 0; i < repeats; ++i) {
-      read(team, x.view.data, x.bytes);
+      limit(from.view, kept.view);
     }
   };
   report.add(fmt::format("RMSNorm {} [1 x {}] in cache, to a read", name, width),
-             compare(ours, limit, report.pairs(), repeats), std::nullopt);
+             compare(ours, theirs, report.pairs(), repeats), std::nullopt);
 }
 
 }  // namespace

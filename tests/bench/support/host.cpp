@@ -4,14 +4,14 @@
 #include <layerhub/sdk/dtype.hpp>
 #include <layerhub/sdk/formats.hpp>
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 #include <random>
-#include <stdexcept>
 
-#include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 namespace layerhub::bench {
 namespace {
@@ -55,19 +55,6 @@ std::vector<std::int64_t> weight_shape(std::int64_t rows, std::int64_t columns, 
   return {rows, blocks == nullptr ? columns : columns / blocks->elements * blocks->bytes};
 }
 
-void pin(unsigned index) {
-  cpu_set_t allowed, one;
-  CPU_ZERO(&one);
-  sched_getaffinity(0, sizeof allowed, &allowed);
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (CPU_ISSET(cpu, &allowed) && index-- == 0) {
-      CPU_SET(cpu, &one);
-      pthread_setaffinity_np(pthread_self(), sizeof one, &one);
-      return;
-    }
-  }
-}
-
 }  // namespace
 
 HostTensor::HostTensor(DLDataType dtype, std::vector<std::int64_t> shape) {
@@ -103,11 +90,13 @@ Linear::Linear(std::int64_t rows, std::int64_t columns, const std::string& block
 }
 
 Mapping built_plugins() {
-  set_plugin_roots({LAYERHUB_PLUGIN_ROOT});
+  set_plugin_roots({LAYERHUB_PLUGIN_ROOT, LAYERHUB_BENCH_PLUGIN_ROOT});
   std::vector<Mapping::LayerEntry> entries;
   for (const auto& [layer, repo] :
        {std::pair{"SiluAndMul", "layerhub/activation"}, std::pair{"RMSNorm", "layerhub/norm"},
-        std::pair{"Linear", "layerhub/linear"}, std::pair{"CausalAttention", "layerhub/attention"}}) {
+        std::pair{"Linear", "layerhub/linear"}, std::pair{"CausalAttention", "layerhub/attention"},
+        std::pair{"ReadAll", "bench/limits"}, std::pair{"CopyAll", "bench/limits"}, std::pair{"AddAll", "bench/limits"},
+        std::pair{"MultiplyBytes", "bench/limits"}}) {
     entries.push_back({layer, {{"cpu", LayerRepository{.repo_id = repo, .layer_name = layer, .revision = "v1"}}}});
   }
   return Mapping(entries);
@@ -118,70 +107,9 @@ unsigned processors() {
   return sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? static_cast<unsigned>(CPU_COUNT(&allowed)) : 1;
 }
 
-Team::Team(unsigned width) : width_(width) {
-  runner_ = {this, [](void* team) -> std::uint32_t { return static_cast<Team*>(team)->width_; },
-             [](void* team, std::uint32_t n_tasks, Task task, void* user) {
-               static_cast<Team*>(team)->run_raw(n_tasks, task, user);
-             }};
-  set_parallel(&runner_);
-  for (std::uint32_t worker = 1; worker < width; ++worker) {
-    workers_.emplace_back([this, worker] {
-      pin(worker);
-      work(worker);
-    });
-  }
-}
-
-Team::~Team() {
-  set_parallel(nullptr);
-  stopping_ = true;
-  generation_.fetch_add(1, std::memory_order_release);
-  for (std::thread& worker : workers_) {
-    worker.join();
-  }
-}
-
-void Team::run(std::uint32_t n_tasks, const std::function<void(std::uint32_t)>& task) {
-  run_raw(
-      n_tasks,
-      [](void* user, std::uint32_t index, std::uint32_t) {
-        (*static_cast<const std::function<void(std::uint32_t)>*>(user))(index);
-      },
-      const_cast<std::function<void(std::uint32_t)>*>(&task));
-}
-
-void Team::run_raw(std::uint32_t n_tasks, Task task, void* user) {
-  task_ = task;
-  user_ = user;
-  n_tasks_ = n_tasks;
-  next_.store(0, std::memory_order_relaxed);
-  finished_.store(0, std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
-  take(0);
-  while (finished_.load(std::memory_order_acquire) != width_ - 1) {
-    __builtin_ia32_pause();
-  }
-}
-
-void Team::take(std::uint32_t worker) {
-  for (std::uint32_t index; (index = next_.fetch_add(1, std::memory_order_relaxed)) < n_tasks_;) {
-    task_(user_, index, worker);
-  }
-}
-
-void Team::work(std::uint32_t worker) {
-  for (std::uint32_t seen = 0;;) {
-    std::uint32_t now;
-    while ((now = generation_.load(std::memory_order_acquire)) == seen) {
-      __builtin_ia32_pause();
-    }
-    seen = now;
-    if (stopping_) {
-      return;
-    }
-    take(worker);
-    finished_.fetch_add(1, std::memory_order_release);
-  }
+std::size_t out_of_cache() {
+  const long largest = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
+  return std::max(std::size_t{128} << 20, 2 * static_cast<std::size_t>(std::max(0L, largest)));
 }
 
 }  // namespace layerhub::bench

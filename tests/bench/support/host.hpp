@@ -2,20 +2,20 @@
 // A host for benches of kernels: tensors with memory of their own, the layers, and threads that the kernel and the
 // limit that it is held against share.
 //
-// The threads are the bench's, pinned to a processor each, and spin between two runs: neither side pays for a wake-up.
+// The threads are the bench's, pinned to a processor each, the caller as well, and spin between two runs: neither side
+// pays for a wake-up.
 // Memory of 2 MiB and more asks for huge pages, whoever reads it.
 #pragma once
+
+#include "bench/support/pairs.hpp"
 
 #include <layerhub/layerhub.hpp>
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <functional>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace layerhub::bench {
@@ -70,38 +70,57 @@ struct CausalAttention : use_kernel_forward_from_hub<CausalAttention, "CausalAtt
   }
 };
 
-// The plugins of this build, each layer with the one that serves it or an error.
-Mapping built_plugins();
+// What the machine itself can do, as layers of the bench's own plugin: to be measured in the same loop as a kernel,
+// over the same bytes and on the same threads. bench/limits has them.
+struct ReadAll : use_kernel_forward_from_hub<ReadAll, "ReadAll"> {
+  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+};
+struct CopyAll : use_kernel_forward_from_hub<CopyAll, "CopyAll"> {
+  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+};
+struct AddAll : use_kernel_forward_from_hub<AddAll, "AddAll"> {
+  void forward(const DLTensor&, const DLTensor&, DLTensor&) const { std::abort(); }
+};
+struct MultiplyBytes : use_kernel_forward_from_hub<MultiplyBytes, "MultiplyBytes"> {
+  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+};
 
-// Threads 0 (the caller) to width - 1. While a team exists layerhub's kernels run on it.
-class Team {
+// The memory of a tensor as that many floats from an offset of floats on, for the limits: they only know float32.
+class AsFloats {
  public:
-  explicit Team(unsigned width);
-  ~Team();
-  Team(const Team&) = delete;
-  Team& operator=(const Team&) = delete;
-
-  unsigned width() const { return width_; }
-  // task(index) once for each index < n_tasks.
-  void run(std::uint32_t n_tasks, const std::function<void(std::uint32_t)>& task);
+  AsFloats(const HostTensor& tensor, std::size_t first, std::size_t count)
+      : shape_(static_cast<std::int64_t>(count)),
+        view{tensor.elements<float>() + first, {kDLCPU, 0}, 1, f32, &shape_, nullptr, 0} {}
+  explicit AsFloats(const HostTensor& tensor) : AsFloats(tensor, 0, tensor.bytes / 4) {}
+  AsFloats(const AsFloats&) = delete;
+  AsFloats& operator=(const AsFloats&) = delete;
 
  private:
-  using Task = void (*)(void* user, std::uint32_t index, std::uint32_t worker);
-  void run_raw(std::uint32_t n_tasks, Task task, void* user);
-  void take(std::uint32_t worker);
-  void work(std::uint32_t worker);
+  std::int64_t shape_;
 
-  unsigned width_;
-  ParallelRunner runner_;
-  std::vector<std::thread> workers_;
-  Task task_ = nullptr;
-  void* user_ = nullptr;
-  std::uint32_t n_tasks_ = 0;
-  alignas(64) std::atomic<std::uint32_t> next_{0};
-  alignas(64) std::atomic<std::uint32_t> generation_{0};
-  alignas(64) std::atomic<std::uint32_t> finished_{0};
-  std::atomic<bool> stopping_{false};
+ public:
+  DLTensor view;
 };
+
+// The plugins of this build and the limits: each layer by the one that has it, or an error.
+Mapping built_plugins();
+
+// Bytes that no cache of this machine holds: at least 128 MiB, and twice the largest cache that it tells of.
+std::size_t out_of_cache();
+
+// Nanoseconds of one multiply-add: of a call that makes so many, and of 8-bit ones in registers.
+template <class Call>
+Ratio compare_multiply_adds(Call&& call, double made_by_call, int pairs) {
+  MultiplyBytes multiply;
+  HostTensor unused(f32, {1}), made(f32, {1});
+  const auto ours = [&] { return nanoseconds_of(call) / made_by_call; };
+  const auto limit = [&] {
+    const double took = nanoseconds_of([&] { multiply(unused.view, made.view); });
+    return took / static_cast<double>(made.elements<float>()[0]);
+  };
+  ours(), limit();
+  return compare_measured(ours, limit, pairs);
+}
 
 // The processors that this process may use, for benches that compare one thread with all.
 unsigned processors();

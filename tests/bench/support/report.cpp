@@ -13,8 +13,11 @@ namespace layerhub::bench {
 namespace {
 
 std::string duration(double nanoseconds) {
+  if (nanoseconds == 0) {
+    return "-";  // a ratio of something else than times
+  }
   if (nanoseconds < 1e4) {
-    return fmt::format("{:.1f} ns", nanoseconds);
+    return fmt::format("{:.{}f} ns", nanoseconds, nanoseconds < 1 ? 4 : 1);
   }
   return nanoseconds < 1e7 ? fmt::format("{:.1f} us", nanoseconds / 1e3) : fmt::format("{:.1f} ms", nanoseconds / 1e6);
 }
@@ -47,13 +50,13 @@ Report::Report(int argc, char** argv) {
 
 void Report::heading(const std::string& against) {
   against_ = against;
-  fmt::print("\n{:<58} {:>7} {:>7} {:>7} {:>8} {:>10} {:>10} {:>6}\n", "against " + against, "median", "p25", "p75",
+  fmt::print("\n{:<72} {:>7} {:>7} {:>7} {:>8} {:>10} {:>10} {:>6}\n", "against " + against, "median", "p25", "p75",
              "goal", "ours", "theirs", "steal");
   std::fflush(stdout);
 }
 
 void Report::add(const std::string& name, const Ratio& ratio, std::optional<Goal> goal) {
-  fmt::print("{:<58} {:>7.3f} {:>7.3f} {:>7.3f} {:>8} {:>10} {:>10} {:>5.1f}%  {}\n", name, ratio.median, ratio.p25,
+  fmt::print("{:<72} {:>7.3f} {:>7.3f} {:>7.3f} {:>8} {:>10} {:>10} {:>5.1f}%  {}\n", name, ratio.median, ratio.p25,
              ratio.p75, text_of(goal), duration(ratio.ours), duration(ratio.theirs), 100 * ratio.steal,
              !goal                 ? ""
              : goal->met_by(ratio) ? "met"
@@ -76,7 +79,7 @@ void Report::add(const std::string& name, const Ratio& ratio, std::optional<Goal
 }
 
 void Report::not_measured(const std::string& name, std::optional<Goal> goal, const std::string& reason) {
-  fmt::print("{:<58} {:>32}  not measured: {}\n", name, text_of(goal), reason);
+  fmt::print("{:<72} {:>32}  not measured: {}\n", name, text_of(goal), reason);
   std::fflush(stdout);
   write(nlohmann::json{{"name", name},
                        {"against", against_},

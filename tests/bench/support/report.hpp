@@ -24,6 +24,10 @@ struct Goal {
 inline Goal at_most(double value) { return {Goal::Bound::at_most, value}; }
 inline Goal at_least(double value) { return {Goal::Bound::at_least, value}; }
 
+inline std::string threads_text(unsigned threads) {
+  return threads == 1 ? "1 thread" : std::to_string(threads) + " threads";
+}
+
 class Report {
  public:
   // Options that every bench takes: --json FILE appends the rows to that file, --quick measures 5 pairs in place of 21.

@@ -1,175 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sample's hub run against llama.cpp, on the same file, tokens and threads. tests/bench/peers builds both sides and
-// starts this; the arguments are its own business.
+// What tests/bench/peers starts when it has built both sides; the arguments are its own business.
 //
 // Each side is a process of its own that answers commands (worker.hpp). They are asked in turn, each warm, and a moment
-// after the other has gone to sleep: what is left of one's spinning threads must not slow the other. Before anything
-// is timed both are given the same texts, and must find the same token likeliest at almost every place: two
-// implementations with 8-bit activations agree with float32 on 95 % each, so on 90 % with each other.
+// after the other has gone to sleep: what is left of one's spinning threads must not slow the other.
 //
 //   compare_peers [--json FILE] [--quick] MODEL REFERENCE HUB PEER F32_MODEL SUBJECT...
-#include "bench/support/report.hpp"
-#include "bench/workers/worker.hpp"
+#include "bench/support/host.hpp"
+#include "bench/workers/peers.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <chrono>
+#include <algorithm>
 #include <csignal>
-#include <filesystem>
+#include <cstdlib>
 #include <fstream>
-#include <functional>
-#include <sstream>
 #include <stdexcept>
-#include <string>
-#include <thread>
-#include <utility>
-#include <vector>
 
 namespace {
 
 using namespace layerhub::bench;
 
-// 20 tokens of the model.
-const char* const prompt = "The old keeper of the lighthouse looked out over the dark sea and saw, far away, a light";
-
-struct Peers {
-  Report& report;
-  std::string model, hub, peer, f32_model;
-  std::vector<std::pair<std::string, std::string>> texts;  // name, token ids
-  std::string stream;                                      // token ids of a long text
-  bool avx2;
-
-  Worker ours(unsigned threads) const {
-    return {{hub, "--session", "--hub", "--model", model, "--threads", std::to_string(threads)}, threads};
-  }
-  Worker theirs(unsigned threads, bool f32 = false) const {
-    return {{peer, f32 ? f32_model : model, std::to_string(threads)}, threads};
-  }
+constexpr std::pair<const char*, void (*)(const Peers&)> subjects[] = {
+    {"outputs", compare_outputs}, {"decode", compare_decode},         {"prefill", compare_prefill},
+    {"depth", compare_depth},     {"first", compare_first_token},     {"memory", measure_memory},
+    {"matvec", compare_matvec},   {"activation", compare_activation}, {"norm", compare_norm},
 };
 
-// Longer than the threads of either side spin when they have nothing to do.
-double rested(Worker& worker, const std::string& command) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(40));
-  return worker.nanoseconds(command);
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
 }
-
-std::string threads_text(unsigned threads) { return threads == 1 ? "1 thread" : fmt::format("{} threads", threads); }
-
-void compare_outputs(const Peers& peers) {
-  constexpr double least = 0.9;
-  Worker ours = peers.ours(2), theirs = peers.theirs(2);
-  std::size_t places = 0, equal = 0;
-  for (const auto& [name, ids] : peers.texts) {
-    std::istringstream a(ours.ask("top " + ids)), b(theirs.ask("top " + ids));
-    for (int left = 0, right = 0; a >> left && b >> right; ++places) {
-      equal += left == right ? 1u : 0u;
-    }
-  }
-  const double share = places == 0 ? 0 : static_cast<double>(equal) / static_cast<double>(places);
-  fmt::print("outputs: the same token is likeliest at {} of {} places ({:.1f} %)\n", equal, places, 100 * share);
-  if (share < least) {
-    throw std::runtime_error(fmt::format("outputs: less than {:.0f} % agree; times would say nothing", 100 * least));
-  }
-}
-
-void decode(const Peers& peers) {
-  for (const unsigned threads : {1u, 2u}) {
-    Worker ours = peers.ours(threads), theirs = peers.theirs(threads);
-    ours.ask("tokens " + peers.stream);
-    theirs.ask("tokens " + peers.stream);
-    const char* const command = "decode 0 64";
-    peers.report.add(fmt::format("decode, tokens/s, {}", threads_text(threads)),
-                     compare_measured([&] { return rested(ours, command) / 64; },
-                                      [&] { return rested(theirs, command) / 64; }, peers.report.pairs())
-                         .inverse(),
-                     at_least(2));
-  }
-}
-
-void prefill(const Peers& peers) {
-  for (const unsigned threads : {1u, 2u}) {
-    for (const bool f32 : {false, true}) {
-      Worker ours = peers.ours(threads), theirs = peers.theirs(threads, f32);
-      ours.ask("tokens " + peers.stream);
-      theirs.ask("tokens " + peers.stream);
-      const char* const command = "prefill 512";
-      rested(ours, command), rested(theirs, command);
-      peers.report.add(
-          fmt::format("prefill of 512{}, tokens/s, {}", f32 ? " (theirs: weights in F32)" : "", threads_text(threads)),
-          compare_measured([&] { return rested(ours, command); }, [&] { return rested(theirs, command); },
-                           peers.report.pairs())
-              .inverse(),
-          at_least(f32          ? 2.5
-                   : peers.avx2 ? 4
-                                : 5));
-    }
-  }
-}
-
-void depth(const Peers& peers) {
-  for (const unsigned threads : {1u, 2u}) {
-    Worker ours = peers.ours(threads), theirs = peers.theirs(threads);
-    const auto added = [](Worker& worker) {
-      const double near = rested(worker, "decode 0 16");
-      return (rested(worker, "decode 2048 16") - near) / 16;
-    };
-    for (Worker* worker : {&ours, &theirs}) {
-      worker->ask("tokens " + peers.stream);
-      added(*worker);
-    }
-    peers.report.add(fmt::format("added time per token at depth 2048, {}", threads_text(threads)),
-                     compare_measured([&] { return added(ours); }, [&] { return added(theirs); }, peers.report.pairs()),
-                     at_most(0.4));
-  }
-}
-
-void first(const Peers& peers) {
-  const std::string command = "first " + nlohmann::json(prompt).dump();
-  for (const unsigned threads : {1u, 2u}) {
-    std::string our_text, their_text;
-    const auto from_start = [&](auto start, std::string& text) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(40));
-      const auto begin = std::chrono::steady_clock::now();
-      Worker worker = start(threads);
-      text = worker.ask(command);
-      return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
-    };
-    const auto ours = [&] { return from_start([&](unsigned n) { return peers.ours(n); }, our_text); };
-    const auto theirs = [&] { return from_start([&](unsigned n) { return peers.theirs(n); }, their_text); };
-    ours(), theirs();
-    peers.report.add(fmt::format("first token from process start, {}", threads_text(threads)),
-                     compare_measured(ours, theirs, peers.report.pairs()), at_most(1));
-    fmt::print("  the tokens: {} and {}\n", our_text, their_text);
-  }
-}
-
-void memory(const Peers& peers) {
-  Worker ours = peers.ours(2);
-  ours.ask("tokens " + peers.stream);
-  ours.ask("prefill 64");
-  ours.ask("decode 64 64");
-  std::istringstream answer(ours.ask("memory"));
-  double peak = 0, caches = 0;
-  answer >> peak >> caches;
-  const auto file = static_cast<double>(std::filesystem::file_size(peers.model));
-  Ratio ratio;
-  ratio.median = ratio.p25 = ratio.p75 = (peak - caches) / file;
-  peers.report.add(fmt::format("peak memory less caches, {:.1f} MB, to the file's size", (peak - caches) / 1e6), ratio,
-                   at_most(1.25));
-}
-
-const std::pair<const char*, void (*)(const Peers&)> subjects[] = {
-    {"outputs", compare_outputs}, {"decode", decode}, {"prefill", prefill}, {"depth", depth}, {"first", first},
-    {"memory", memory},
-};
 
 std::string joined(const nlohmann::json& ids) {
-  std::string text;
-  for (const auto& id : ids) {
-    text += fmt::format("{} ", id.get<int>());
-  }
-  return text;
+  return fmt::format("{} ", fmt::join(ids.get<std::vector<int>>(), " "));
 }
 
 int run(Report& report) {
@@ -178,16 +42,29 @@ int run(Report& report) {
     fmt::print(stderr, "compare_peers: arguments are missing; tests/bench/peers gives them\n");
     return 2;
   }
-  const char* capability = std::getenv("LAYERHUB_CPU_CAPABILITY");
-  Peers peers{report,   given[0], given[2], given[3],
-              given[4], {},       "",       capability != nullptr && std::string(capability) == "3"};
+  for (auto name = given.begin() + 5; name != given.end(); ++name) {
+    if (std::none_of(std::begin(subjects), std::end(subjects), [&](const auto& s) { return *name == s.first; })) {
+      fmt::print(stderr, "{}: no such subject; tests/bench/peers --help\n", *name);
+      return 2;
+    }
+  }
+  Peers peers{report,
+              given[0],
+              given[2],
+              given[3],
+              given[4],
+              {},
+              "",
+              environment("LAYERHUB_TORCH_PYTHON"),
+              environment("LAYERHUB_CPU_CAPABILITY") == "3"};
   std::ifstream file(given[1]);
   const nlohmann::json reference = nlohmann::json::parse(file);
   for (const auto& text : reference.at("prompts")) {
     peers.texts.emplace_back(text.at("id"), joined(text.at("prompt_ids")) + joined(text.at("f32").at("ids")));
   }
   peers.stream = joined(reference.at("nll").at("ids"));
-  report.heading("llama.cpp");
+  const layerhub::use_kernel_mapping scope(built_plugins());
+  report.heading("llama.cpp, and others where they are named");
   for (const auto& [name, measure] : subjects) {
     if (given.size() == 5 || std::find(given.begin() + 5, given.end(), name) != given.end()) {
       measure(peers);

@@ -4,7 +4,10 @@
 // flash attention and f16 caches as it chooses by itself. Compiled by tests/bench/peers against llama.cpp's headers,
 // outside this tree.
 //
-//   llama_worker MODEL THREADS             serves
+//   llama_worker MODEL THREADS             serves; beside the model's commands, for a matrix in Q4_1 and a float vector
+//                                          in FILE:
+//                                            product FILE ROWS COLUMNS          the floats of their product
+//                                            matvec FILE ROWS COLUMNS REPEATS   nanoseconds of so many, in one thread
 //   llama_worker MODEL --as-f32 FILE       writes the model with its weights in F32: its faster form for prefill
 //   llama_worker --version                 what it was built from and for
 #include "ggml-cpu.h"
@@ -16,6 +19,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <map>
@@ -37,6 +41,57 @@ struct FreeModel {
 };
 struct FreeContext {
   void operator()(llama_context* context) const { llama_free(context); }
+};
+
+// ggml's product of a matrix in Q4_1 and a vector: the vector is quantized, then each row is one call of its dot
+// product.
+class MatrixVector {
+ public:
+  MatrixVector(const std::string& path, std::int64_t rows, std::int64_t columns)
+      : rows_(rows),
+        columns_(columns),
+        matrix_(static_cast<std::size_t>(rows) * ggml_row_size(GGML_TYPE_Q4_1, columns)) {
+    ggml_cpu_init();
+    dot_ = ggml_get_type_traits_cpu(GGML_TYPE_Q4_1);
+    quantize_ = ggml_get_type_traits_cpu(dot_->vec_dot_type)->from_float;
+    x_.resize(static_cast<std::size_t>(columns));
+    y_.resize(static_cast<std::size_t>(rows));
+    quantized_.resize(ggml_row_size(dot_->vec_dot_type, columns));
+    std::ifstream file(path, std::ios::binary);
+    file.read(matrix_.data(), static_cast<std::streamsize>(matrix_.size()));
+    file.read(reinterpret_cast<char*>(x_.data()), static_cast<std::streamsize>(4 * x_.size()));
+    if (!file) throw std::runtime_error(path + ": it is too short for a matrix and a vector of this size");
+  }
+
+  std::string product() {
+    multiply();
+    std::ostringstream text;
+    for (const float value : y_) text << value << " ";
+    return text.str();
+  }
+
+  std::int64_t time(std::int32_t repeats) {
+    multiply();
+    const auto begin = Clock::now();
+    for (std::int32_t i = 0; i < repeats; ++i) multiply();
+    return std::chrono::nanoseconds(Clock::now() - begin).count();
+  }
+
+ private:
+  void multiply() {
+    quantize_(x_.data(), quantized_.data(), columns_);
+    const std::size_t row_bytes = ggml_row_size(GGML_TYPE_Q4_1, columns_);
+    for (std::int64_t row = 0; row < rows_; ++row) {
+      dot_->vec_dot(static_cast<int>(columns_), &y_[static_cast<std::size_t>(row)], 0,
+                    matrix_.data() + static_cast<std::size_t>(row) * row_bytes, 0, quantized_.data(), 0, 1);
+    }
+  }
+
+  std::int64_t rows_, columns_;
+  const ggml_type_traits_cpu* dot_ = nullptr;
+  ggml_from_float_t quantize_ = nullptr;
+  std::vector<char> matrix_, quantized_;
+  std::vector<float> x_, y_;
 };
 
 class Session {
@@ -63,6 +118,15 @@ class Session {
     if (command == "decode" && words >> first >> second) return std::to_string(decode(first, second));
     if (command == "first") return first_token(std::string(std::istreambuf_iterator<char>(words), {}));
     if (command == "top") return top(ids(words));
+    if (command == "product" || command == "matvec") {
+      std::string file;
+      if (words >> file >> first >> second) {
+        std::int32_t repeats = 1;
+        words >> repeats;
+        return command == "product" ? MatrixVector(file, first, second).product()
+                                    : std::to_string(MatrixVector(file, first, second).time(repeats));
+      }
+    }
     throw std::runtime_error("`" + command + "` is no command with these arguments; session.hpp lists them");
   }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/workers/worker.hpp"
 
+#include <chrono>
 #include <cstdlib>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 
 #include <fcntl.h>
 #include <sched.h>
@@ -82,5 +84,10 @@ std::string Worker::ask(const std::string& command) {
 }
 
 double Worker::nanoseconds(const std::string& command) { return std::stod(ask(command)); }
+
+double rested(Worker& worker, const std::string& command) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(40));
+  return worker.nanoseconds(command);
+}
 
 }  // namespace layerhub::bench

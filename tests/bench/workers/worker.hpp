@@ -30,4 +30,7 @@ class Worker {
   std::FILE *to_ = nullptr, *from_ = nullptr;
 };
 
+// Asks after a pause in which the threads that served somebody else have gone to sleep: they may spin for a while.
+double rested(Worker& worker, const std::string& command);
+
 }  // namespace layerhub::bench

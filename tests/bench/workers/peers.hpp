@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// The subjects of tests/bench/peers, and what they share: how to start either side.
+#pragma once
+
+#include "bench/support/report.hpp"
+#include "bench/workers/worker.hpp"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace layerhub::bench {
+
+struct Peers {
+  Report& report;
+  std::string model, hub, peer, f32_model;
+  std::vector<std::pair<std::string, std::string>> texts;  // name, token ids
+  std::string stream;                                      // token ids of a long text
+  std::string torch_python;                                // a Python that has PyTorch, or empty
+  bool avx2;
+
+  Worker ours(unsigned threads) const {
+    return {{hub, "--session", "--hub", "--model", model, "--threads", std::to_string(threads)}, threads};
+  }
+  Worker theirs(unsigned threads, bool f32 = false) const {
+    return {{peer, f32 ? f32_model : model, std::to_string(threads)}, threads};
+  }
+};
+
+// Of the model: model_peers.cpp. The first throws std::runtime_error where the two sides' outputs differ.
+void compare_outputs(const Peers& peers);
+void compare_decode(const Peers& peers);
+void compare_prefill(const Peers& peers);
+void compare_depth(const Peers& peers);
+void compare_first_token(const Peers& peers);
+void measure_memory(const Peers& peers);
+
+// Of single kernels: kernel_peers.cpp.
+void compare_matvec(const Peers& peers);
+void compare_activation(const Peers& peers);
+void compare_norm(const Peers& peers);
+
+}  // namespace layerhub::bench
