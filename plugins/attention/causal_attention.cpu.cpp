@@ -1,141 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// CausalAttention with an online softmax over blocks of positions; keys and values are read once for all query
-// rows that share them.
+// CausalAttention with an online softmax; keys and values are read once for all query rows that share them.
 //
-// A job is a key head, some tokens (their query heads of that group are its rows) and a range of positions. It
-// walks the range in blocks of 32: the block's keys are widened to float, transposed where enough rows share them,
-// all scores of the block are taken, the running maximum and sum of each row are corrected, and the values are
-// added. With many tokens the jobs are tiles of tokens; a step of few tokens is cut into chunks of 512 positions
-// instead, whose partial results (maximum, sum, unscaled output) are merged in their order. Both cuts depend on
-// shapes and kv_length alone, never on the number of threads, so the bits do not either.
+// A job is a key head, a strip of its rows and a range of positions. How it is done depends on how many rows there are:
+// few_rows.inl.hpp or row_panels.inl.hpp. A prompt is cut into strips of rows that each see all of their positions. A
+// step of a few tokens is cut by positions instead: each chunk leaves a partial result (largest score, sum, unscaled
+// output), and these are merged in the order of their positions. Both cuts depend on shapes and kv_length alone, never
+// on the number of threads, so the bits do not either.
+#include "row_panels.inl.hpp"
+
 #include <layerhub/layers/attention.hpp>
 #include <layerhub/sdk/cpu.hpp>
 #include <layerhub/sdk/kernel.hpp>
-#include <layerhub/sdk/tensor.hpp>
-#include <layerhub/sdk/vector.hpp>
-#include <layerhub/sdk/vector_math.hpp>
 
-#include <algorithm>
 #include <array>
-#include <cmath>
-#include <limits>
 #include <string>
 
 namespace {
 
-using namespace layerhub::sdk;
+using namespace layerhub::attention;
 
-constexpr std::int64_t max_width = 256;
-constexpr std::int64_t positions_per_block = 32;
-constexpr std::int64_t positions_per_chunk = 512;
-constexpr std::int64_t few_tokens = 4;  // up to here a call is cut by positions
-constexpr std::int64_t max_rows = 32;   // query rows of a job
-constexpr std::int64_t rows_worth_transposing = 8;
-constexpr int block_vectors = positions_per_block / lanes;
-
-std::int64_t padded(std::int64_t width) { return (width + lanes - 1) / lanes * lanes; }
-
-// Where a row of q and its result are, and how far it sees.
-struct Row {
-  std::int64_t token, head;
-  std::int64_t positions;
-};
-
-// The state of up to max_rows rows while positions pass by. Widths are padded with zeros to whole vectors.
-struct Tile {
-  alignas(64) float q[max_rows * max_width];
-  alignas(64) float output[max_rows * max_width];
-  alignas(64) float scores[max_rows * positions_per_block];
-  alignas(64) float keys[max_width * positions_per_block];  // transposed, or by position
-  alignas(64) float values[positions_per_block * max_width];
-  float largest[max_rows], sum[max_rows];
-  Row rows[max_rows];
-  std::int64_t n_rows, width;  // width: padded
-};
-
-template <class T>
-void widen_block(const DLTensor& cache, std::int64_t first, std::int64_t count, std::int64_t head, std::int64_t width,
-                 float* to, std::int64_t pitch) {
-  for (std::int64_t p = 0; p < count; ++p) {
-    const T* from = data<const T>(cache) + ((first + p) * cache.shape[1] + head) * cache.shape[2];
-    float* row_out = to + p * pitch;
-    std::int64_t i = 0;
-    for (; i + lanes <= width; i += lanes) {
-      store(row_out + i, load(from + i, Whole{}), Whole{});
-    }
-    if (i < width) {
-      store(row_out + i, load(from + i, Part{width - i}), Whole{});
-    }
-  }
-}
-
-void transpose(const float* from, std::int64_t width, float* to) {
-  for (std::int64_t i = 0; i < width; ++i) {
-    for (std::int64_t p = 0; p < positions_per_block; ++p) {
-      to[i * positions_per_block + p] = from[p * width + i];
-    }
-  }
-}
-
-// Scores of all rows for a block whose keys are transposed: the lanes are positions.
-void score_transposed(Tile& tile) {
-  for (std::int64_t r = 0; r < tile.n_rows; ++r) {
-    Floats sums[block_vectors] = {};
-    const float* q = tile.q + r * tile.width;
-    for (std::int64_t i = 0; i < tile.width; ++i) {
-      for (int v = 0; v < block_vectors; ++v) {
-        sums[v] += q[i] * load(tile.keys + i * positions_per_block + v * lanes, Whole{});
-      }
-    }
-    for (int v = 0; v < block_vectors; ++v) {
-      store(tile.scores + r * positions_per_block + v * lanes, sums[v], Whole{});
-    }
-  }
-}
-
-void score_direct(Tile& tile, std::int64_t count) {
-  for (std::int64_t p = 0; p < count; ++p) {
-    const float* key = tile.keys + p * tile.width;
-    for (std::int64_t r = 0; r < tile.n_rows; ++r) {
-      Floats products{};
-      for (std::int64_t i = 0; i < tile.width; i += lanes) {
-        products += load(key + i, Whole{}) * load(tile.q + r * tile.width + i, Whole{});
-      }
-      tile.scores[r * positions_per_block + p] = sum(products);
-    }
-  }
-}
-
-// One row: the new maximum, exponentials in place of scores, the old output corrected, the block's values added.
-void add_block(Tile& tile, std::int64_t r, std::int64_t first, std::int64_t count) {
-  const std::int64_t visible = std::min(count, tile.rows[r].positions - first);
-  float* scores = tile.scores + r * positions_per_block;
-  float* output = tile.output + r * tile.width;
-  if (visible <= 0) {
-    return;
-  }
-  float largest = tile.largest[r];
-  for (std::int64_t p = 0; p < visible; ++p) {
-    largest = std::max(largest, scores[p]);
-  }
-  std::fill(scores + visible, scores + positions_per_block, -std::numeric_limits<float>::infinity());
-  Floats sums{};
-  for (int v = 0; v < block_vectors; ++v) {
-    const Floats e = layerhub::sdk::exp(load(scores + v * lanes, Whole{}) - largest);
-    store(scores + v * lanes, e, Whole{});
-    sums += e;
-  }
-  const float correction = std::exp(tile.largest[r] - largest);
-  tile.sum[r] = tile.sum[r] * correction + sum(sums);
-  tile.largest[r] = largest;
-  for (std::int64_t i = 0; i < tile.width; i += lanes) {
-    Floats out = load(output + i, Whole{}) * correction;
-    for (std::int64_t p = 0; p < visible; ++p) {
-      out += scores[p] * load(tile.values + p * tile.width + i, Whole{});
-    }
-    store(output + i, out, Whole{});
-  }
-}
+constexpr std::int64_t tokens_of_a_step = 16;    // up to here a call is cut by positions
+constexpr std::int64_t max_chunks = 16;          // of positions, each a multiple of a block
+constexpr std::int64_t least_strip_rows = 48;    // below it, preparing a block of keys and values weighs too much
+constexpr std::int64_t strips_for_threads = 8;   // that many strips of a key head where there are rows enough
+constexpr std::int64_t least_products_per_worker = 40000;
+constexpr std::int64_t least_rows_per_worker = 64;  // of what is appended or merged
 
 class CausalAttentionKernel {
  public:
@@ -151,10 +40,10 @@ class CausalAttentionKernel {
                                          Tolerance{f16, 2e-2, 8e-3, 1e-5}};
 
   static void infer(InferCall& call) {
-    const std::int64_t tokens = call.in[0].dim[0], heads = call.in[0].dim[1], width = call.in[0].dim[2],
-                       capacity = call.in[3].dim[0];
-    const std::int64_t chunks = tokens > few_tokens ? 0 : (capacity + positions_per_chunk - 1) / positions_per_chunk;
-    call.forward_workspace = static_cast<std::size_t>(chunks * tokens * heads * (padded(width) + 2)) * sizeof(float);
+    const std::int64_t tokens = call.in[0].dim[0], heads = call.in[0].dim[1], width = call.in[0].dim[2];
+    const bool is_cut = tokens <= tokens_of_a_step && call.in[3].dim[0] > positions_per_block;
+    const std::int64_t floats = is_cut ? tokens * heads * partial_floats(rounded_up(width, lanes)) : 0;
+    call.forward_workspace = static_cast<std::size_t>(floats) * sizeof(float);
   }
 
   static void forward(const lh_call& call) {
@@ -162,12 +51,13 @@ class CausalAttentionKernel {
     kernel.check();
     visit_float(call.in[0]->dtype, [&]<class T>() {
       visit_float(call.out[1]->dtype, [&]<class C>() {
-        kernel.append<T, C>(*call.in[1], *call.out[1]);
-        kernel.append<T, C>(*call.in[2], *call.out[2]);
-        if (kernel.tokens_ <= few_tokens) {
-          kernel.run_chunks<T, C>();
+        kernel.append<T, C>();
+        if (kernel.problem_.rows_per_head() <= few_rows) {
+          kernel.run_chunks<T, C, FewRows>();
+        } else if (kernel.problem_.tokens <= tokens_of_a_step) {
+          kernel.run_chunks<T, C, RowPanels>();
         } else {
-          kernel.run_tiles<T, C>();
+          kernel.run_strips<T, C, RowPanels>();
         }
       });
     });
@@ -176,155 +66,151 @@ class CausalAttentionKernel {
  private:
   explicit CausalAttentionKernel(const lh_call& call)
       : call_(call),
-        tokens_(call.in[0]->shape[0]),
-        heads_(call.in[0]->shape[1]),
-        kv_heads_(call.in[1]->shape[1]),
-        width_(call.in[0]->shape[2]),
-        capacity_(call.out[1]->shape[0]),
-        before_(call.scalars[0].i),
-        scale_(static_cast<float>(call.scalars[1].f)) {}
+        problem_{*call.in[0],
+                 *call.out[1],
+                 *call.out[2],
+                 call.in[0]->shape[0],
+                 call.in[0]->shape[1],
+                 call.in[1]->shape[1],
+                 call.in[0]->shape[2],
+                 call.scalars[0].i,
+                 static_cast<float>(call.scalars[1].f)} {}
 
   void check() const {
-    if (kv_heads_ == 0 || heads_ % kv_heads_ != 0) {
-      throw Failure(LH_INVALID, std::to_string(heads_) + " query heads are no multiple of " +
-                                    std::to_string(kv_heads_) + " key heads");
+    const std::int64_t capacity = problem_.k_cache.shape[0];
+    if (problem_.kv_heads == 0 || problem_.heads % problem_.kv_heads != 0) {
+      throw Failure(LH_INVALID, std::to_string(problem_.heads) + " query heads are no multiple of " +
+                                    std::to_string(problem_.kv_heads) + " key heads");
     }
-    if (before_ < 0 || before_ > capacity_ || tokens_ > capacity_ - before_) {
-      throw Failure(LH_INVALID, "the cache holds " + std::to_string(capacity_) + " positions; " +
-                                    std::to_string(before_) + " are used and " + std::to_string(tokens_) +
-                                    " more do not fit");
+    if (problem_.before < 0 || problem_.before > capacity || problem_.tokens > capacity - problem_.before) {
+      throw Failure(LH_INVALID, "the cache holds " + std::to_string(capacity) + " positions; " +
+                                    std::to_string(problem_.before) + " are used and " +
+                                    std::to_string(problem_.tokens) + " more do not fit");
     }
   }
 
-  std::int64_t group() const { return heads_ / kv_heads_; }
-
+  // The new keys, then the new values, a row of one head at a time.
   template <class T, class C>
-  void append(const DLTensor& fresh, const DLTensor& cache) const {
-    parallel_ranges(call_.host, tokens_ * kv_heads_, 64, 1, [&](Range range, std::uint32_t) {
+  void append() const {
+    const std::int64_t rows = problem_.tokens * problem_.kv_heads, width = problem_.width;
+    parallel_ranges(call_.host, 2 * rows, least_rows_per_worker, 1, [&](Range range, std::uint32_t) {
       for (std::int64_t index = range.begin; index < range.end; ++index) {
-        const T* from = row<const T>(fresh, index);
-        C* to = data<C>(cache) + (before_ * kv_heads_ + index) * width_;
-        for (std::int64_t i = 0; i < width_; ++i) {
-          to[i] = from_float<C>(to_float(from[i]));
+        const bool is_value = index >= rows;
+        const std::int64_t r = is_value ? index - rows : index;
+        const T* from = row<const T>(*call_.in[is_value ? 2 : 1], r);
+        C* to = data<C>(*call_.out[is_value ? 2 : 1]) + (problem_.before * problem_.kv_heads + r) * width;
+        write(to, width, false, [&](std::int64_t i, auto extent) { return load(from + i, extent); });
+      }
+    });
+  }
+
+  template <class Method>
+  std::int64_t rows_of_strip() const {
+    const std::int64_t rows = problem_.rows_per_head();
+    const std::int64_t strips = std::clamp<std::int64_t>(rows / least_strip_rows, 1, strips_for_threads);
+    return std::min(rounded_up((rows + strips - 1) / strips, panel_rows), Method::most_rows(problem_.pitch()));
+  }
+
+  template <class T, class C, class Method>
+  void run_strips() const {
+    const std::int64_t rows = problem_.rows_per_head(), strip = rows_of_strip<Method>(),
+                       strips = (rows + strip - 1) / strip;
+    const std::int64_t jobs = strips * problem_.kv_heads;
+    parallel_for(call_.host, static_cast<std::uint32_t>(jobs), [&](std::uint32_t index, std::uint32_t) {
+      // The last strips see the most positions: they are begun first, so that no thread is left with one at the end.
+      const std::int64_t first = (strips - 1 - index / problem_.kv_heads) * strip;
+      const Rows which{index % problem_.kv_heads, first, std::min(strip, rows - first)};
+      Method method;
+      method.template begin<T>(problem_, which);
+      method.template add<C>(problem_, which, 0, which.positions(problem_, which.count - 1));
+      write_results<T>(method, which);
+    });
+  }
+
+  template <class T, class C, class Method>
+  void run_chunks() const {
+    const std::int64_t rows = problem_.rows_per_head(), strip = rows_of_strip<Method>(),
+                       strips = (rows + strip - 1) / strip;
+    const std::int64_t chunk = rounded_up((problem_.end() + max_chunks - 1) / max_chunks, positions_per_block),
+                       chunks = (problem_.end() + chunk - 1) / chunk;
+    const std::int64_t per_chunk = strips * problem_.kv_heads;
+    const std::int64_t products = 2 * std::min(chunk, problem_.end()) * std::min(rows, strip) * problem_.width;
+    const std::int64_t least = least_products_per_worker / products + 1;
+    parallel_ranges(call_.host, chunks * per_chunk, least, 1, [&](Range jobs, std::uint32_t) {
+      Method method;
+      for (std::int64_t job = jobs.begin; job < jobs.end; ++job) {
+        const std::int64_t from = job / per_chunk * chunk, first = job % per_chunk / problem_.kv_heads * strip;
+        const Rows which{job % problem_.kv_heads, first, std::min(strip, rows - first)};
+        const std::int64_t sees = which.positions(problem_, which.count - 1);
+        method.template begin<T>(problem_, which);
+        method.template add<C>(problem_, which, from, std::min(sees, from + chunk));
+        if (chunks == 1) {
+          write_results<T>(method, which);
+        } else {
+          keep_partial(method, which, from / chunk);
         }
       }
     });
-  }
-
-  template <class T>
-  void begin(Tile& tile, std::int64_t kv_head, std::int64_t first_row, std::int64_t n_rows) const {
-    tile.width = padded(width_);
-    tile.n_rows = n_rows;
-    for (std::int64_t r = 0; r < n_rows; ++r) {
-      const std::int64_t token = (first_row + r) / group(), head = kv_head * group() + (first_row + r) % group();
-      tile.rows[r] = {token, head, before_ + token + 1};
-      const T* q = row<const T>(*call_.in[0], token * heads_ + head);
-      for (std::int64_t i = 0; i < tile.width; ++i) {
-        tile.q[r * tile.width + i] = i < width_ ? to_float(q[i]) * scale_ : 0;
-      }
-      tile.largest[r] = -std::numeric_limits<float>::infinity();
-      tile.sum[r] = 0;
-    }
-    std::fill(tile.output, tile.output + n_rows * tile.width, 0.f);
-  }
-
-  template <class C>
-  void run(Tile& tile, std::int64_t kv_head, std::int64_t from, std::int64_t to) const {
-    alignas(64) float by_position[positions_per_block * max_width];
-    const bool transposes = tile.n_rows >= rows_worth_transposing;
-    for (std::int64_t first = from; first < to; first += positions_per_block) {
-      const std::int64_t count = std::min(positions_per_block, to - first);
-      float* keys = transposes ? by_position : tile.keys;
-      widen_block<C>(*call_.out[1], first, count, kv_head, width_, keys, tile.width);
-      widen_block<C>(*call_.out[2], first, count, kv_head, width_, tile.values, tile.width);
-      if (transposes) {
-        std::fill(by_position + count * tile.width, by_position + positions_per_block * tile.width, 0.f);
-        transpose(by_position, tile.width, tile.keys);
-        score_transposed(tile);
-      } else {
-        score_direct(tile, count);
-      }
-      for (std::int64_t r = 0; r < tile.n_rows; ++r) {
-        add_block(tile, r, first, count);
-      }
+    if (chunks > 1) {
+      parallel_ranges(call_.host, problem_.tokens * problem_.heads, least_rows_per_worker, 1,
+                      [&](Range range, std::uint32_t) {
+                        for (std::int64_t index = range.begin; index < range.end; ++index) {
+                          merge<T>(index, chunks);
+                        }
+                      });
     }
   }
 
   template <class T>
-  void write(const float* output, float scale, Row at) const {
-    T* to = row<T>(*call_.out[0], at.token * heads_ + at.head);
-    for (std::int64_t i = 0; i < width_; ++i) {
-      to[i] = from_float<T>(output[i] * scale);
+  void write_result(std::int64_t index, const float* output, float sum) const {
+    const float factor = 1 / sum;
+    write(row<T>(*call_.out[0], index), problem_.width, false,
+          [&](std::int64_t i, auto) { return load(output + i, Whole{}) * factor; });
+  }
+
+  template <class T, class Method>
+  void write_results(const Method& method, const Rows& which) const {
+    for (std::int64_t r = 0; r < which.count; ++r) {
+      write_result<T>(which.index(problem_, r), method.output(problem_, r), method.softmax(r).sum());
     }
   }
 
-  template <class T, class C>
-  void run_tiles() const {
-    const std::int64_t rows = tokens_ * group();
-    const std::int64_t tiles = (rows + max_rows - 1) / max_rows;
-    parallel_for(call_.host, static_cast<std::uint32_t>(tiles * kv_heads_), [&](std::uint32_t index, std::uint32_t) {
-      // The last tiles see the most positions: they are begun first, so that no thread is left with one at the end.
-      const std::int64_t first = (tiles - 1 - index / kv_heads_) * max_rows, kv_head = index % kv_heads_;
-      Tile tile;
-      begin<T>(tile, kv_head, first, std::min(max_rows, rows - first));
-      run<C>(tile, kv_head, 0, tile.rows[tile.n_rows - 1].positions);
-      for (std::int64_t r = 0; r < tile.n_rows; ++r) {
-        write<T>(tile.output + r * tile.width, 1 / tile.sum[r], tile.rows[r]);
-      }
-    });
+  // The partial results of a row, by chunks: largest scores, sums, outputs.
+  static std::int64_t partial_floats(std::int64_t pitch) { return max_chunks * (2 + pitch); }
+  float* partial(std::int64_t index) const {
+    return static_cast<float*>(call_.workspace) + index * partial_floats(problem_.pitch());
   }
 
-  // A chunk's result for a row: the maximum, the sum, then the output; where a row sees nothing of it, sum is 0.
-  float* partial(std::int64_t chunk, std::int64_t token, std::int64_t head) const {
-    return static_cast<float*>(call_.workspace) + ((chunk * tokens_ + token) * heads_ + head) * (padded(width_) + 2);
-  }
-
-  template <class T, class C>
-  void run_chunks() const {
-    const std::int64_t end = before_ + tokens_;
-    const std::int64_t chunks = (end + positions_per_chunk - 1) / positions_per_chunk;
-    const std::int64_t rows = tokens_ * group(), jobs_per_head = (rows + max_rows - 1) / max_rows;
-    parallel_for(call_.host, static_cast<std::uint32_t>(chunks * kv_heads_ * jobs_per_head),
-                 [&](std::uint32_t index, std::uint32_t) {
-                   const std::int64_t chunk = index / (kv_heads_ * jobs_per_head),
-                                      kv_head = index / jobs_per_head % kv_heads_;
-                   const std::int64_t first = index % jobs_per_head * max_rows;
-                   Tile tile;
-                   begin<T>(tile, kv_head, first, std::min(max_rows, rows - first));
-                   run<C>(tile, kv_head, chunk * positions_per_chunk, std::min(end, (chunk + 1) * positions_per_chunk));
-                   for (std::int64_t r = 0; r < tile.n_rows; ++r) {
-                     float* to = partial(chunk, tile.rows[r].token, tile.rows[r].head);
-                     to[0] = tile.largest[r];
-                     to[1] = tile.sum[r];
-                     std::copy(tile.output + r * tile.width, tile.output + (r + 1) * tile.width, to + 2);
-                   }
-                 });
-    for (std::int64_t row_index = 0; row_index < tokens_ * heads_; ++row_index) {
-      merge<T>(row_index / heads_, row_index % heads_, chunks);
+  template <class Method>
+  void keep_partial(const Method& method, const Rows& which, std::int64_t chunk) const {
+    const std::int64_t pitch = problem_.pitch();
+    for (std::int64_t r = 0; r < which.count; ++r) {
+      float* to = partial(which.index(problem_, r));
+      to[chunk] = method.softmax(r).largest;
+      to[max_chunks + chunk] = method.softmax(r).sum();
+      std::copy_n(method.output(problem_, r), pitch, to + 2 * max_chunks + chunk * pitch);
     }
   }
 
   template <class T>
-  void merge(std::int64_t token, std::int64_t head, std::int64_t chunks) const {
-    float largest = -std::numeric_limits<float>::infinity(), total = 0;
+  void merge(std::int64_t index, std::int64_t chunks) const {
+    float* const from = partial(index);
+    float* const weights = from;
+    Softmax softmax = Softmax::of_nothing();
+    // The largest scores become the chunks' weights as scores become those of positions.
+    softmax.weigh(weights, (chunks + lanes - 1) / lanes, chunks);
+    float total = 0;
     for (std::int64_t c = 0; c < chunks; ++c) {
-      largest = std::max(largest, partial(c, token, head)[0]);
+      total += weights[c] * from[max_chunks + c];
     }
     alignas(64) float output[max_width] = {};
-    for (std::int64_t c = 0; c < chunks; ++c) {
-      const float* from = partial(c, token, head);
-      const float weight = std::exp(from[0] - largest);
-      total += from[1] * weight;
-      for (std::int64_t i = 0; i < width_; ++i) {
-        output[i] += from[2 + i] * weight;
-      }
-    }
-    write<T>(output, 1 / total, {token, head, 0});
+    constexpr float as_it_is = 1;
+    add_values<1>(weights, &as_it_is, from + 2 * max_chunks, problem_.pitch(), chunks, problem_.pitch(), output, 0);
+    write_result<T>(index, output, total);
   }
 
   const lh_call& call_;
-  std::int64_t tokens_, heads_, kv_heads_, width_, capacity_, before_;
-  float scale_;
+  Problem problem_;
 };
 
 LAYERHUB_KERNEL(CausalAttentionKernel, layerhub::layers::CausalAttention, "online-softmax");

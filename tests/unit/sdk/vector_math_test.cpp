@@ -31,6 +31,13 @@ TEST_CASE("exp is within 2 units in the last place for every 509th float that ne
   CHECK(worst <= 2);
 }
 
+TEST_CASE("exp_of_moderate gives the bits of exp wherever it may be used") {
+  for (float x = -87; x <= 88; x += 0.0007f) {
+    if (exp_of_moderate(broadcast(x))[0] != exp(broadcast(x))[0]) FAIL(x << " differs");
+  }
+  SUCCEED();
+}
+
 TEST_CASE("exp gives infinity, zero and NaN where they belong") {
   constexpr float infinity = std::numeric_limits<float>::infinity();
   CHECK(exp(broadcast(infinity))[0] == infinity);

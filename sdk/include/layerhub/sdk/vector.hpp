@@ -42,7 +42,8 @@ struct Part {
   std::int64_t count;
 };
 
-inline Floats broadcast(float x) { return Floats{} + x; }
+// Not 0 + x: that is an addition, since it makes 0 of -0.
+inline Floats broadcast(float x) { return x - Floats{}; }
 
 namespace detail {
 

@@ -10,31 +10,60 @@
 
 namespace layerhub::sdk {
 
+namespace detail {
+
+// x = n ln2 + r with |r| <= ln2 / 2, and e^r = 1 + r + r^2 q(r) with q of degree 4 (relative error 3.3e-9). `shifted`
+// holds n in its low bits.
+struct Exponential {
+  Floats power, n, shifted;  // e^x = power 2^n
+
+  explicit Exponential(Floats x) {
+    constexpr float round = 0x1.8p23f;  // adding it leaves the nearest integer in the low bits
+    shifted = x * 1.44269504f + round;
+    n = shifted - round;
+    Floats r = x - n * 0.693145752f;  // ln2 in two parts: n times the first is exact
+    r = r - n * 1.42860677e-06f;
+    Floats q = r * 0.00138131450f + 0.00836941882f;
+    q = q * r + 0.0416684568f;
+    q = q * r + 0.166665148f;
+    q = q * r + 0.499999931f;
+    power = q * (r * r) + r + 1.f;
+  }
+
+  Integers exponent() const { return reinterpret_cast<Integers>(shifted) - 0x4b400000; }
+#ifdef LAYERHUB_VECTOR_AVX512
+  Floats scaled() const {
+    return reinterpret_cast<Floats>(
+        _mm512_maskz_scalef_ps(all_lanes, reinterpret_cast<__m512>(power), reinterpret_cast<__m512>(n)));
+  }
+#endif
+};
+
+}  // namespace detail
+
 // e^x, within 2 units in the last place; overflows to infinity above 88.72, underflows gradually to 0; NaN stays NaN.
-// x = n ln2 + r with |r| <= ln2 / 2, and e^r = 1 + r + r^2 q(r) with q of degree 4 (relative error 3.3e-9).
 inline Floats exp(Floats x) {
   x = x > 89.f ? broadcast(89.f) : x;
   x = x < -104.f ? broadcast(-104.f) : x;
-  constexpr float round = 0x1.8p23f;  // adding it leaves the nearest integer in the low bits
-  const Floats shifted = x * 1.44269504f + round;
-  const Floats n = shifted - round;
-  Floats r = x - n * 0.693145752f;  // ln2 in two parts: n times the first is exact
-  r = r - n * 1.42860677e-06f;
-  Floats q = r * 0.00138131450f + 0.00836941882f;
-  q = q * r + 0.0416684568f;
-  q = q * r + 0.166665148f;
-  q = q * r + 0.499999931f;
-  const Floats power = q * (r * r) + r + 1.f;
+  const detail::Exponential e(x);
 #ifdef LAYERHUB_VECTOR_AVX512
-  return reinterpret_cast<Floats>(
-      _mm512_maskz_scalef_ps(detail::all_lanes, reinterpret_cast<__m512>(power), reinterpret_cast<__m512>(n)));
+  return e.scaled();
 #else
   // 2^n in two factors, since n reaches 128 and -150, which one float's exponent does not hold.
-  const Integers exponent = reinterpret_cast<Integers>(shifted) - 0x4b400000;
-  const Integers half = exponent >> 1;
+  const Integers half = e.exponent() >> 1;
   const Floats first = reinterpret_cast<Floats>((half + 127) << 23);
-  const Floats second = reinterpret_cast<Floats>((exponent - half + 127) << 23);
-  return power * first * second;
+  const Floats second = reinterpret_cast<Floats>((e.exponent() - half + 127) << 23);
+  return e.power * first * second;
+#endif
+}
+
+// The same for -87 <= x <= 88, where neither x nor the result needs a case of its own.
+inline Floats exp_of_moderate(Floats x) {
+  const detail::Exponential e(x);
+#ifdef LAYERHUB_VECTOR_AVX512
+  return e.scaled();
+#else
+  return e.power * reinterpret_cast<Floats>((e.exponent() + 127) << 23);
 #endif
 }
 
