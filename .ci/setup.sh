@@ -114,8 +114,13 @@ need_model() {
   fetched
 }
 
-# Where nvcc is: on the path, where NVIDIA puts it, or in the cache. Empty: nowhere.
-find_nvcc() { command -v nvcc /usr/local/cuda/bin/nvcc "$cuda_cache/content/nvidia/cu13/bin/nvcc" | head -1; }
+# Where an nvcc of 12.8 or newer is: on the path, where NVIDIA puts it, or in the cache. Empty: nowhere.
+find_nvcc() {
+  local candidate
+  for candidate in nvcc /usr/local/cuda/bin/nvcc "$cuda_cache/content/nvidia/cu13/bin/nvcc"; do
+    "$candidate" --version 2>/dev/null | grep -qE 'release (12\.[89]|1[3-9]\.)' && { command -v "$candidate"; return; }
+  done
+}
 
 # Brings nvcc into the user's cache where the system has none.
 need_nvcc() {

@@ -70,32 +70,35 @@ GpuDevice& device_at(std::uint32_t ordinal) {
   return device;
 }
 
-// The boundary of every function: runs with the device current, failures become a status and a text, and a lost device
-// stays lost.
+// The boundary of every function: failures become a status and a text.
 template <class Run>
-std::int32_t on_device(std::uint32_t ordinal, lh_error* error, Run&& run) noexcept {
+std::int32_t guarded(lh_error* error, Run&& run) noexcept {
   try {
-    device_at(ordinal);
-    const DeviceGuard guard(static_cast<int>(ordinal));
     run();
     return LH_OK;
   } catch (...) {
-    const std::int32_t status = fail_with_current_exception(error);
-    if (status == LH_DEVICE_LOST) {
-      devices().all[ordinal]->lost.store(true, std::memory_order_relaxed);
-    }
-    return status;
+    return fail_with_current_exception(error);
   }
+}
+
+// The same with the device current. A lost device stays lost.
+template <class Run>
+std::int32_t on_device(std::uint32_t ordinal, lh_error* error, Run&& run) noexcept {
+  const std::int32_t status = guarded(error, [&] {
+    device_at(ordinal);
+    const DeviceGuard guard(static_cast<int>(ordinal));
+    run();
+  });
+  if (status == LH_DEVICE_LOST) {
+    devices().all[ordinal]->lost.store(true, std::memory_order_relaxed);
+  }
+  return status;
 }
 
 // For what gives back: there is nobody to tell of a failure, and on a lost device nothing is left to give back.
 template <class Run>
 void give_back(std::uint32_t ordinal, Run&& run) noexcept {
-  static_cast<void>(on_device(ordinal, nullptr, [&] {
-    if (run() != LAYERHUB_GPU(Success)) {
-      static_cast<void>(LAYERHUB_GPU(GetLastError)());
-    }
-  }));
+  static_cast<void>(on_device(ordinal, nullptr, [&] { check(run(), "to give back"); }));
 }
 
 LAYERHUB_GPU(Stream_t) stream_of(void* stream) { return static_cast<LAYERHUB_GPU(Stream_t)>(stream); }
@@ -108,12 +111,12 @@ const char* at(const void* memory, std::size_t offset) { return static_cast<cons
 
 std::int32_t count(std::uint32_t* out, lh_error* error) {
   *out = 0;
-  try {
+  return guarded(error, [&] {
     *out = static_cast<std::uint32_t>(devices().all.size());
-    return *out != 0 ? std::int32_t{LH_OK} : fail(error, LH_OK, devices().why_none);
-  } catch (...) {
-    return fail_with_current_exception(error);
-  }
+    if (*out == 0) {
+      fail(error, LH_OK, devices().why_none);
+    }
+  });
 }
 
 std::int32_t info(std::uint32_t ordinal, lh_device_info* out, lh_error* error) {
@@ -135,14 +138,11 @@ std::int32_t info(std::uint32_t ordinal, lh_device_info* out, lh_error* error) {
 }
 
 std::int32_t version(std::uint32_t* major, std::uint32_t* minor, lh_error* error) {
-  try {
+  return guarded(error, [&] {
     const Version version = Vendor::version();
     *major = version.major;
     *minor = version.minor;
-    return LH_OK;
-  } catch (...) {
-    return fail_with_current_exception(error);
-  }
+  });
 }
 
 std::int32_t allocate(std::uint32_t ordinal, std::size_t bytes, void*, void** out, lh_error* error) {
@@ -155,11 +155,11 @@ void release(std::uint32_t ordinal, void* memory, void*) {
 }
 
 std::int32_t allocate_pinned(std::size_t bytes, void** out, lh_error* error) {
-  return on_device(0, error, [&] { check(Vendor::allocate_pinned(out, bytes), "to allocate pinned memory"); });
+  return guarded(error, [&] { check(Vendor::allocate_pinned(out, bytes), "to allocate pinned memory"); });
 }
 
 void release_pinned(void* memory) {
-  give_back(0, [&] { return Vendor::release_pinned(memory); });
+  static_cast<void>(guarded(nullptr, [&] { check(Vendor::release_pinned(memory), "to free pinned memory"); }));
 }
 
 std::int32_t copy(DLDevice to, void* dst, std::size_t dst_offset, DLDevice from, const void* src,
@@ -208,12 +208,8 @@ std::int32_t stream_synchronize(std::uint32_t ordinal, void* stream, lh_error* e
 }
 
 std::int32_t stream_ordinal(void* stream, std::uint32_t* out, lh_error* error) {
-  try {
-    *out = Vendor::ordinal_of(stream_of(stream), static_cast<int>(devices().all.size()));
-    return LH_OK;
-  } catch (...) {
-    return fail_with_current_exception(error);
-  }
+  return guarded(
+      error, [&] { *out = Vendor::ordinal_of(stream_of(stream), static_cast<int>(devices().all.size())); });
 }
 
 std::int32_t stream_wait_event(std::uint32_t ordinal, void* stream, void* event, lh_error* error) {
@@ -265,24 +261,18 @@ void event_destroy(std::uint32_t ordinal, void* event) {
 }
 
 std::int32_t current(std::uint32_t* ordinal, lh_error* error) {
-  try {
+  return guarded(error, [&] {
     int device = 0;
     check(LAYERHUB_GPU(GetDevice)(&device), "to ask for the current device");
     *ordinal = static_cast<std::uint32_t>(device);
-    return LH_OK;
-  } catch (...) {
-    return fail_with_current_exception(error);
-  }
+  });
 }
 
 std::int32_t set_current(std::uint32_t ordinal, lh_error* error) {
-  try {
+  return guarded(error, [&] {
     device_at(ordinal);
     check(LAYERHUB_GPU(SetDevice)(static_cast<int>(ordinal)), "to change the current device");
-    return LH_OK;
-  } catch (...) {
-    return fail_with_current_exception(error);
-  }
+  });
 }
 
 std::int32_t last_error(std::uint32_t ordinal, lh_error* error) {
