@@ -10,8 +10,7 @@
 // both.
 #pragma once
 
-#include "matrix_vector.gpu.inl.hpp"
-#include "weight.gpu.inl.hpp"
+#include "product.gpu.inl.hpp"
 
 #include <layerhub/sdk/gpu_matrix.hpp>
 
@@ -41,14 +40,14 @@ class Carried {
 
   // Rows and outputs behind the last are the last one's again: they only reach results that are not stored. Columns
   // behind the last are zeros of both; blocks fill the step.
-  __device__ void load(const Weight& weight, const gpu::FloatRows& x, std::int64_t first_row, int first_output,
-                       int column, const Sizes& sizes) {
-    const std::int64_t row = first_row + own_row() < sizes.rows ? first_row + own_row() : sizes.rows - 1;
-    x_ = x.load(row, column + own_eight() * 8, sizes.columns);
+  __device__ void load(const Product<Weight>& product, const Input& input, std::int64_t first_row, int first_output,
+                       int column) {
+    const std::int64_t row = first_row + own_row() < input.rows ? first_row + own_row() : input.rows - 1;
+    x_ = input.x.load(row, column + own_eight() * 8, input.columns);
 #pragma unroll
     for (int i = 0; i < weight_eights; ++i) {
-      const int output = min(first_output + own_row() + i * rows_apart, sizes.outputs - 1);
-      weight_[i] = weight.load_eight(output, column / 8 + own_eight());
+      const int output = min(first_output + own_row() + i * rows_apart, product.outputs - 1);
+      weight_[i] = product.weight.load_eight(output, column / 8 + own_eight());
     }
   }
 
@@ -199,10 +198,9 @@ struct ProductsOf<bfloat16, parts> {
 };
 #endif
 
-// blocks: (rows / tile_rows, outputs / tile_outputs). bias: NULL for none.
+// blocks: (rows / tile_rows, outputs / tile_outputs)
 template <class Weight, class T>
-__global__ void __launch_bounds__(threads)
-    kernel(Weight weight, gpu::FloatRows x, gpu::FloatRows y, const float* bias, Sizes sizes) {
+__global__ void __launch_bounds__(threads) kernel(Product<Weight> product, Input input) {
   constexpr int parts = parts_of<Weight, T>;
   constexpr int result_pitch = tile_outputs<T> + 4;
   constexpr std::size_t tile_bytes = (tile_rows + parts * tile_outputs<T>)*tile_pitch<T> * sizeof(T);
@@ -217,15 +215,15 @@ __global__ void __launch_bounds__(threads)
 
   typename ProductsOf<T, parts>::Type products;
   Carried<Weight, T> carried;
-  if (sizes.columns > 0) {
-    carried.load(weight, x, first_row, first_output, 0, sizes);
+  if (input.columns > 0) {
+    carried.load(product, input, first_row, first_output, 0);
   }
-  for (int column = 0; column < sizes.columns; column += depth) {
+  for (int column = 0; column < input.columns; column += depth) {
     __syncthreads();  // the tiles before have been multiplied
-    carried.store(weight, x, x_tile, weight_tile);
+    carried.store(product.weight, input.x, x_tile, weight_tile);
     __syncthreads();
-    if (column + depth < sizes.columns) {
-      carried.load(weight, x, first_row, first_output, column + depth, sizes);
+    if (column + depth < input.columns) {
+      carried.load(product, input, first_row, first_output, column + depth);
     }
     products.add(x_tile, weight_tile);
   }
@@ -237,19 +235,18 @@ __global__ void __launch_bounds__(threads)
     const int tile_row = item / tile_outputs<T>, tile_output = item % tile_outputs<T>;
     const std::int64_t row = first_row + tile_row;
     const int output = first_output + tile_output;
-    if (row < sizes.rows && output < sizes.outputs) {
+    if (row < input.rows && output < product.outputs) {
       const float value = results[tile_row * result_pitch + tile_output];
-      y.store(row, output, bias == nullptr ? value : value + bias[output]);
+      product.y.store(row, output, product.bias == nullptr ? value : value + product.bias[output]);
     }
   }
 }
 
-template <class Weight, class T>
-void run(const lh_call& call, const Weight& weight, const gpu::FloatRows& x, const gpu::FloatRows& y, const float* bias,
-         const Sizes& sizes) {
+template <class T, class Weight>
+void run(const lh_call& call, const Product<Weight>& product, const Input& input) {
   gpu::launch(call, kernel<Weight, T>,
-              {gpu::blocks_for(sizes.rows, tile_rows), gpu::blocks_for(sizes.outputs, tile_outputs<T>)}, threads, 0,
-              weight, x, y, bias, sizes);
+              {gpu::blocks_for(input.rows, tile_rows), gpu::blocks_for(product.outputs, tile_outputs<T>)}, threads, 0,
+              product, input);
 }
 
 }  // namespace layerhub::linear::matrix_matrix

@@ -5,8 +5,8 @@
 // that belongs to them. An eight is the part of a chunk that is multiplied at once. Both are kept as they were loaded
 // until they are needed, so that loads are under way while others are multiplied.
 //
-// code() gives an eight as floats c of which an element is scale * c + offset: a sum of products with x is then
-// scale * sum(c x) + offset * sum(x), with one multiply-add for an element and one correction for a chunk.
+// code() gives an eight as floats c of which an element is scale * c + offset: a sum of products with x is then scale *
+// sum(c x) + offset * sum(x), with one multiply-add for an element and one correction for a chunk.
 #pragma once
 
 #include <layerhub/sdk/gpu_floats.hpp>
@@ -33,23 +33,26 @@ class FloatWeight {
   template <class X>
   static constexpr int parts = std::is_same_v<X, T> ? 1 : 0;
 
+  FloatWeight() = default;
   explicit FloatWeight(const DLTensor& weight)
-      : rows_(gpu::rows_of<const T>(weight)),
+      : elements_(data<const T>(weight)),
+        pitch_(weight.strides[0]),
         columns_(static_cast<int>(weight.shape[1])),
-        is_aligned_(rows_.takes_packs(0)) {}
+        is_aligned_(gpu::rows_of<const T>(weight).takes_packs(0)) {}
 
   __device__ Chunk load_chunk(int row, int chunk) const { return load_eight(row, chunk); }
   __device__ Eight load_eight(int row, int index) const {
-    return gpu::load_eight(rows_.at(row) + index * 8, columns_ - index * 8, is_aligned_);
+    return gpu::load_eight(elements_ + row * pitch_ + index * 8, columns_ - index * 8, is_aligned_);
   }
   __device__ static const Eight& eight_of(const Chunk& chunk, int) { return chunk; }
   __device__ static void code(const Eight& eight, float (&codes)[8]) { gpu::widen(eight, codes); }
   __device__ static Affine affine(const Chunk&) { return {1, 0}; }
 
  private:
-  gpu::Rows<const T> rows_;
-  int columns_;
-  bool is_aligned_;
+  const T* elements_ = nullptr;
+  std::int64_t pitch_ = 0;  // from a row to the next
+  int columns_ = 0;
+  bool is_aligned_ = false;
 };
 
 // Blocks of 32 elements of `bits` bits, as pack() lays them out: a plane with the numbers of all blocks, element i of
@@ -83,6 +86,7 @@ class BlockWeight {
 
   static constexpr std::int64_t number_bytes = block * bits / 8;  // of a block
 
+  BlockWeight() = default;
   // memory: as many bytes as the file has for the weight, aligned to 16.
   BlockWeight(std::byte* memory, std::int64_t rows, int blocks, bool has_minimum)
       : words_(reinterpret_cast<std::uint32_t*>(memory)),
@@ -168,10 +172,10 @@ class BlockWeight {
     return {reinterpret_cast<const float16*>(headers_)[block_index], {}};
   }
 
-  std::uint32_t* words_;
-  std::byte* headers_;
-  int blocks_;        // of a row
-  bool has_minimum_;  // q4_1
+  std::uint32_t* words_ = nullptr;
+  std::byte* headers_ = nullptr;
+  int blocks_ = 0;            // of a row
+  bool has_minimum_ = false;  // q4_1
 };
 
 }  // namespace layerhub::linear

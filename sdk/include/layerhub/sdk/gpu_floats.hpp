@@ -72,6 +72,15 @@ inline FloatType float_type(DLDataType dtype) {
   return dtype.code == kDLBfloat ? FloatType::bf16 : dtype.bits == 16 ? FloatType::f16 : FloatType::f32;
 }
 
+template <class Visit>
+void visit_float_type(FloatType type, Visit&& visit) {
+  switch (type) {
+    case FloatType::f32: visit.template operator()<float>(); break;
+    case FloatType::f16: visit.template operator()<float16>(); break;
+    case FloatType::bf16: visit.template operator()<bfloat16>(); break;
+  }
+}
+
 // As they were loaded, so that a kernel can have loads under way and convert later.
 union AnyEight {
   Eight<float> f32;
@@ -139,6 +148,12 @@ inline FloatRows float_rows_of(const DLTensor& tensor) {
   found.type = float_type(tensor.dtype);
   found.is_aligned = found.rows.takes_packs(0);
   return found;
+}
+
+// Rows that lie behind each other, for example in a call's workspace.
+inline FloatRows dense_float_rows(void* memory, DLDataType dtype, std::int64_t rows, std::int64_t width) {
+  std::int64_t shape[] = {rows, width}, strides[] = {width, 1};
+  return float_rows_of(DLTensor{memory, {}, 2, dtype, shape, strides, 0});
 }
 
 }  // namespace layerhub::sdk::gpu
