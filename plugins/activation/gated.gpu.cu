@@ -1,83 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 // The gated activations on CUDA and HIP: y = act(x[..., :d]) * x[..., d:], and MulAndSilu with the halves exchanged.
-// One pass: a thread reads 16 bytes of each half and writes 16 bytes of y. Bound by memory, so that the launch has as
-// many threads as there are such packs, and the arithmetic is float for every dtype.
+// Backward: grad_gate = grad_y up act'(gate) and grad_up = grad_y act(gate), which share one exponential.
+#include "elementwise.gpu.inl.hpp"
+#include "functions.gpu.inl.hpp"
+
 #include <layerhub/layers/activation.hpp>
-#include <layerhub/sdk/gpu.hpp>
 
 namespace {
 
-using namespace layerhub::sdk;
+using namespace layerhub::activation;
 
-constexpr int threads = 256;
-
-struct SiluOf {
-  __device__ static float apply(float x) { return x / (1.f + expf(-x)); }
-};
-struct GeluOf {
-  __device__ static float apply(float x) { return 0.5f * x * erfcf(-x * 0.70710678f); }
-};
-struct GeluTanhOf {
-  // (1 + tanh(u)) / 2 = sigmoid(2 u): one exponential and no cancellation on the negative side.
-  __device__ static float apply(float x) { return x / (1.f + expf(-1.59576912f * (x + 0.044715f * x * x * x))); }
+template <class Function>
+struct Product {
+  static constexpr int inputs = 2, outputs = 1;  // gate, up; y
+  __device__ static void apply(const float (&in)[2], float (&out)[1]) { out[0] = Function::value(in[0]) * in[1]; }
 };
 
-// step: elements of a thread, 1 where rows do not take packs.
-template <class Activation, int activated, int step, class T>
-__global__ void gated(gpu::Rows<const T> x, gpu::Rows<T> y, std::int64_t rows, std::int64_t width) {
-  const std::int64_t item = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  const std::int64_t steps = width / step;
-  if (item >= rows * steps) {
-    return;
+template <class Function>
+struct ProductGradients {
+  static constexpr int inputs = 3, outputs = 2;  // gate, up, grad_y; grad_gate, grad_up
+  __device__ static void apply(const float (&in)[3], float (&out)[2]) {
+    out[0] = in[2] * in[1] * Function::slope(in[0]);
+    out[1] = in[2] * Function::value(in[0]);
   }
-  const std::int64_t row = item / steps;
-  const std::int64_t column = item % steps * step;
-  const T* from = x.at(row) + column;
-  const T* gate = from + activated * width;
-  const T* up = from + (1 - activated) * width;
-  T* out = y.at(row) + column;
-  const auto combine = [](T a, T b) { return gpu::narrow<T>(Activation::apply(gpu::widen(a)) * gpu::widen(b)); };
-  if constexpr (step == 1) {
-    *out = combine(*gate, *up);
-  } else {
-    const gpu::Pack<T> gates = gpu::load_pack(gate), ups = gpu::load_pack(up);
-    gpu::Pack<T> results;
-    for (int i = 0; i < step; ++i) {
-      results[i] = combine(gates[i], ups[i]);
-    }
-    gpu::store_pack(out, results);
-  }
-}
+};
 
 // activated: which half of a row the activation is applied to, 0 or 1.
-template <class Activation, int activated>
+template <class Function, int activated>
 struct Gated {
   static constexpr std::uint32_t traits =
       LH_TRAIT_CAPTURE_SAFE | LH_TRAIT_DETERMINISTIC | LH_TRAIT_NO_HOST_SYNC | LH_TRAIT_NO_WORKSPACE;
   static constexpr std::array constraints{dtype_in("x", f32, bf16, f16), last_dim_dense("x"), last_dim_dense("y")};
 
   static void forward(const lh_call& call) {
-    visit_float(call.in[0]->dtype, [&]<class T>() { run<T>(call, *call.in[0], *call.out[0]); });
+    const DLTensor &x = *call.in[0], &y = *call.out[0];
+    apply<Product<Function>>(call, y, {{gate_of(x), up_of(x), {&y}}});
+  }
+
+  static void backward(const lh_call& call) {
+    if (call.grad_in[0] != nullptr) {
+      const DLTensor &x = *call.in[0], &grad_y = *call.grad_out[0], &grad_x = *call.grad_in[0];
+      apply<ProductGradients<Function>>(call, grad_y,
+                                        {{gate_of(x), up_of(x), {&grad_y}, gate_of(grad_x), up_of(grad_x)}});
+    }
   }
 
  private:
-  template <class T>
-  static void run(const lh_call& call, const DLTensor& x, const DLTensor& y) {
-    const auto from = gpu::rows_of<const T>(x);
-    const auto to = gpu::rows_of<T>(y);
-    const std::int64_t rows = row_count(y), width = last_dim(y);
-    constexpr int step = gpu::vector_width<T>;
-    const bool in_packs = from.takes_packs(width) && to.takes_packs(width);
-    const auto kernel = in_packs ? gated<Activation, activated, step, T> : gated<Activation, activated, 1, T>;
-    const std::int64_t items = rows * width / (in_packs ? step : 1);
-    gpu::launch(call, kernel, gpu::blocks_for(items, threads), threads, 0, from, to, rows, width);
-  }
+  static Operand gate_of(const DLTensor& x) { return {&x, activated * last_dim(x) / 2}; }
+  static Operand up_of(const DLTensor& x) { return {&x, (1 - activated) * last_dim(x) / 2}; }
 };
 
-using SiluAndMul = Gated<SiluOf, 0>;
-using GeluAndMul = Gated<GeluOf, 0>;
-using GeluTanhAndMul = Gated<GeluTanhOf, 0>;
-using MulAndSilu = Gated<SiluOf, 1>;
+using SiluAndMul = Gated<SiluFunction, 0>;
+using GeluAndMul = Gated<GeluFunction, 0>;
+using GeluTanhAndMul = Gated<GeluTanhFunction, 0>;
+using MulAndSilu = Gated<SiluFunction, 1>;
 
 LAYERHUB_KERNEL_ON(LAYERHUB_GPU_DEVICE, SiluAndMul, layerhub::layers::SiluAndMul, "gpu");
 LAYERHUB_KERNEL_ON(LAYERHUB_GPU_DEVICE, GeluAndMul, layerhub::layers::GeluAndMul, "gpu");

@@ -65,6 +65,15 @@ __device__ inline float16 narrow<float16>(float x) {
 }
 #endif
 
+// a / b within two units in the last place, without the branch of the exact quotient; 0 where |b| is above 2^126.
+__device__ inline float quotient(float a, float b) {
+#if defined(__CUDA_ARCH__) || defined(__HIP_DEVICE_COMPILE__)
+  return __fdividef(a, b);
+#else
+  return a / b;
+#endif
+}
+
 // sum + the four products of the signed bytes of a and b.
 __device__ inline int dot4(int a, int b, int sum) {
 #if !defined(__HIP_PLATFORM_AMD__)
@@ -79,38 +88,70 @@ __device__ inline int dot4(int a, int b, int sum) {
 #endif
 }
 
-// ---- Memory: 16 bytes at once, which is what a thread can move in one access ----
+// ---- Memory: up to 16 bytes at once, which is what a thread can move in one access ----
 
 template <class T>
 inline constexpr int vector_width = 16 / static_cast<int>(sizeof(T));
 
-template <class T>
-struct alignas(16) Pack {
-  T values[vector_width<T>];
+// `size` elements, a power of two, read and written in one access or, beyond 16 bytes, in several.
+template <class T, int size = vector_width<T>>
+struct alignas(sizeof(T) * size < 16 ? sizeof(T) * size : 16) Pack {
+  T values[size];
   __device__ T& operator[](int i) { return values[i]; }
   __device__ const T& operator[](int i) const { return values[i]; }
 };
 
 // The type of one such access. Elements of two bytes loaded one by one are not always joined by the compilers.
+template <int bytes>
+struct Access {
 #if defined(__HIP_DEVICE_COMPILE__)
-using Words = unsigned __attribute__((ext_vector_type(4)));
+  using Words = unsigned __attribute__((ext_vector_type(4)));
 #else
-using Words = uint4;
+  using Words = uint4;
 #endif
+};
+template <>
+struct Access<8> {
+  using Words = std::uint64_t;
+};
+template <>
+struct Access<4> {
+  using Words = std::uint32_t;
+};
+template <>
+struct Access<2> {
+  using Words = std::uint16_t;
+};
+using Words = Access<16>::Words;
 
-// `from` and `to` are aligned to 16 bytes; see Rows::takes_packs in gpu.hpp.
-template <class T>
-__device__ inline Pack<T> load_pack(const T* from) {
-  const Words words = *reinterpret_cast<const Words*>(from);
-  Pack<T> pack;
-  __builtin_memcpy(&pack, &words, sizeof pack);
+// `from` and `to` are aligned as the pack is; see Rows::takes_packs in gpu.hpp.
+template <int size, class T>
+__device__ inline Pack<T, size> load_pack(const T* from) {
+  using Word = typename Access<sizeof(T) * size>::Words;
+  Pack<T, size> pack;
+  constexpr int accesses = sizeof pack / sizeof(Word);
+  Word words[accesses];
+#pragma unroll
+  for (int i = 0; i < accesses; ++i) {
+    words[i] = reinterpret_cast<const Word*>(from)[i];
+  }
+  __builtin_memcpy(&pack, words, sizeof pack);
   return pack;
 }
 template <class T>
-__device__ inline void store_pack(T* to, const Pack<T>& pack) {
-  Words words;
-  __builtin_memcpy(&words, &pack, sizeof words);
-  *reinterpret_cast<Words*>(to) = words;
+__device__ inline Pack<T> load_pack(const T* from) {
+  return load_pack<vector_width<T>>(from);
+}
+template <class T, int size>
+__device__ inline void store_pack(T* to, const Pack<T, size>& pack) {
+  using Word = typename Access<sizeof(T) * size>::Words;
+  constexpr int accesses = sizeof pack / sizeof(Word);
+  Word words[accesses];
+  __builtin_memcpy(words, &pack, sizeof pack);
+#pragma unroll
+  for (int i = 0; i < accesses; ++i) {
+    reinterpret_cast<Word*>(to)[i] = words[i];
+  }
 }
 
 // The same for what will not be used again before it leaves the caches.
@@ -138,6 +179,17 @@ __device__ inline void store_pack_streamed(T* to, const Pack<T>& pack) {
 #else
   *reinterpret_cast<Words*>(to) = words;
 #endif
+}
+
+// A pack of these numbers.
+template <class T, int size>
+__device__ inline Pack<T, size> narrow_pack(const float (&numbers)[size]) {
+  Pack<T, size> pack;
+#pragma unroll
+  for (int i = 0; i < size; ++i) {
+    pack[i] = narrow<T>(numbers[i]);
+  }
+  return pack;
 }
 
 // The shared memory that a launch was given beside the kernel's own arrays, as elements of T. One array for a kernel.
