@@ -166,6 +166,46 @@ class Divisor {
   std::uint64_t by_ = 1, reciprocal_ = ~std::uint64_t{0};
 };
 
+// A dense tensor of one of the three float dtypes, told apart when the kernel runs: what is read little, such as params
+// and angles, is not worth an instantiation for each pair of dtypes.
+struct AnyFloats {
+  const void* data = nullptr;  // NULL: an absent tensor
+  bool is_wide = false;        // float
+  bool is_bfloat = false;
+
+  AnyFloats() = default;
+  explicit AnyFloats(const DLTensor* tensor) {
+    if (tensor != nullptr) {
+      data = sdk::data<const char>(*tensor);
+      is_wide = same(tensor->dtype, f32);
+      is_bfloat = same(tensor->dtype, bf16);
+    }
+  }
+  bool takes_packs() const { return reinterpret_cast<std::uintptr_t>(data) % 16 == 0; }
+
+  // `size` elements from `first` on, a multiple of size. size > 1: takes_packs().
+  template <int size>
+  __device__ void load(std::int64_t first, float (&to)[size]) const {
+    if (is_wide) {
+      load_as<float>(first, to);
+    } else if (is_bfloat) {
+      load_as<bfloat16>(first, to);
+    } else {
+      load_as<float16>(first, to);
+    }
+  }
+
+ private:
+  template <class T, int size>
+  __device__ void load_as(std::int64_t first, float (&to)[size]) const {
+    const Pack<T, size> pack = load_pack<size>(static_cast<const T*>(data) + first);
+#pragma unroll
+    for (int i = 0; i < size; ++i) {
+      to[i] = widen(pack[i]);
+    }
+  }
+};
+
 // The rows of a tensor whose last dimension is dense and whose others have any strides, to be passed to a kernel by
 // value. Dimensions that lie behind each other as one are joined: of a dense tensor one is left, and at() multiplies.
 template <class T>
