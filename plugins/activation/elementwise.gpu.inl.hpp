@@ -162,10 +162,11 @@ Walk<T, tensors> walk_over(const DLTensor& shape, const std::array<Operand, tens
   std::fill_n(stride[0], tensors, 1);
   int outer = 0;
   for (int d = shape.ndim - 2; d >= 0; --d) {
-    const auto joins = [&, t = std::size_t{0}](const Operand& operand) mutable {
-      return operand.tensor->strides[d] == stride[outer][t++] * extent[outer];
-    };
-    if (std::all_of(operands.begin(), operands.end(), joins)) {
+    bool joins = true;
+    for (std::size_t t = 0; t < tensors; ++t) {
+      joins = joins && operands[t].tensor->strides[d] == stride[outer][t] * extent[outer];
+    }
+    if (joins) {
       extent[outer] *= shape.shape[d];
     } else if (shape.shape[d] != 1) {
       extent[++outer] = shape.shape[d];
