@@ -26,8 +26,8 @@ inline constexpr int most_items = 2;
 // other as one in all of them are joined, so that dense tensors are one row.
 //
 // An item is as many elements of a row as a pack has, or what is left of it. Most often they stand side by side and are
-// read and written at once. Where rows do not begin at multiples of 16 bytes, 32 threads share out the elements of their
-// items so that neighbours read neighbouring ones: those of an item are then 2^apart_log elements apart, with 5 for 0.
+// read and written at once, and apart_log is 0. Where rows do not begin at multiples of 16 bytes it is 5: 32 threads
+// share out the elements of their items so that neighbours read neighbouring ones, and those of an item are 32 apart.
 template <class T, int tensors>
 struct Walk {
   T* data[tensors];
@@ -154,7 +154,7 @@ struct Operand {
   std::int64_t column = 0;
 };
 
-// The walk over the operands, whose shape is that of `shape` where they are no wider. How it is cut into items is left open.
+// The walk over the operands, whose shape is that of `shape` where they are no wider. Its items are left open.
 template <class T, std::size_t tensors>
 Walk<T, tensors> walk_over(const DLTensor& shape, const std::array<Operand, tensors>& operands) {
   Walk<T, tensors> walk{};
@@ -200,7 +200,7 @@ bool takes_packs(const Walk<T, tensors>& walk) {
   return fits;
 }
 
-// Applies the formula to the operands, inputs first. `shape`: the one of them that is as wide as the formula's elements.
+// Applies the formula to the operands, inputs first. `shape`: one of them that has an element for each application.
 template <class Formula>
 void apply(const lh_call& call, const DLTensor& shape,
            const std::array<Operand, Formula::inputs + Formula::outputs>& operands) {

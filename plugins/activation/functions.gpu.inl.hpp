@@ -3,8 +3,8 @@
 //
 // Layers made of them are bound by memory as long as an element of two bytes costs some 25 instructions. So there is no
 // exact quotient, which branches, and no library function where one exponential does: exp2f is little more than the
-// hardware's own instruction. Each slope repeats its value's exponential letter for letter, so that a formula that needs
-// both computes one.
+// hardware's own instruction. Each slope repeats its value's exponential letter for letter, so that a formula that
+// needs both computes one.
 #pragma once
 
 #include <layerhub/sdk/gpu.hpp>
@@ -34,7 +34,9 @@ __device__ inline float normal_cdf(float x) {
 // make NaN. At 100 all slopes have long reached their limits, 0 and 1. NaN stays NaN.
 __device__ inline float bounded(float x) { return x > 100.f ? 100.f : x < -100.f ? -100.f : x; }
 // The derivative of x sigmoid(u(x)), given s = sigmoid(u(x)) and u'(x).
-__device__ inline float sigmoid_slope(float x, float s, float inner) { return s + bounded(x) * inner * (s * (1.f - s)); }
+__device__ inline float sigmoid_slope(float x, float s, float inner) {
+  return s + bounded(x) * inner * (s * (1.f - s));
+}
 
 struct SiluFunction {
   __device__ static float value(float x) { return x * sigmoid(x); }

@@ -36,8 +36,8 @@ struct Team {
     return value;
   }
 
-  // Runs body(k, column) for each of this thread's items, where k counts them. held: how many there are at most; 0 where
-  // that is not known.
+  // Runs body(k, column) for each of this thread's items, where k counts them. held: how many there are at most; 0: any
+  // number.
   template <int step, int held, class Body>
   __device__ void for_each(Body&& body) const {
     if constexpr (held > 0) {

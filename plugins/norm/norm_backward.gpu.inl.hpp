@@ -5,9 +5,9 @@
 //   grad_x = s (w grad_y - mean(w grad_y) - z mean(z w grad_y))                       row by row
 //   grad_w = sum over the rows of z grad_y, grad_b = sum over the rows of grad_y      column by column
 //
-// The sums over rows have one order: as many blocks as the device runs at once share out the rows by their number, each
-// adds up its own, a thread its own columns in registers, and writes one partial row into the workspace; a second kernel
-// adds those up. The order depends on the shape and on the device's size, and on nothing that happens when it runs.
+// The sums over rows have one order. As many blocks as the device runs at once share out the rows by their number; each
+// adds up its own, a thread its own columns in registers, and writes one partial row into the workspace, and a second
+// kernel adds those up. The order depends on the shape and on the device's size, and on nothing that happens meanwhile.
 #pragma once
 
 #include "norm.gpu.inl.hpp"
@@ -164,7 +164,8 @@ __global__ void __launch_bounds__(most_of_block) differentiate(BackwardOperands<
 // grad[c] = the sum of the partial rows in column c. A block has 32 columns, and 8 threads for each.
 inline constexpr int columns_of_block = 32;
 template <class P>
-__global__ void __launch_bounds__(threads) add_partial_rows(const float* partial, int rows, std::int64_t width, P* grad) {
+__global__ void __launch_bounds__(threads)
+    add_partial_rows(const float* partial, int rows, std::int64_t width, P* grad) {
   constexpr int shares = threads / columns_of_block;
   __shared__ float sums[shares][columns_of_block];
   const int share = static_cast<int>(threadIdx.x) / columns_of_block;
@@ -230,15 +231,17 @@ inline void add_partial_rows(const lh_call& call, const float* partial, unsigned
   }
 }
 
-// call.in and call.grad_in: hidden_states, weight and, of the layer norm, bias. Which kernel runs does not depend on what
-// gradients are wanted, and so the bits of none depend on the others.
+// call.in and call.grad_in: hidden_states, weight and, of the layer norm, bias. Which kernel runs does not depend on
+// what gradients are wanted, and so the bits of none depend on the others.
 template <Form form>
 void run_backward(const lh_call& call, float epsilon, const BackwardBlocks& blocks) {
   const DLTensor &x = *call.in[0], &grad_y = *call.grad_out[0];
   const DLTensor* grad_bias = form == Form::layer ? call.grad_in[2] : nullptr;
   visit_float(x.dtype, [&]<class T>() {
     constexpr int step = gpu::vector_width<T>, held = held_elements / step;
-    BackwardOperands<T> o{gpu::rows_of<const T>(x), gpu::rows_of<const T>(grad_y)};
+    BackwardOperands<T> o{};
+    o.x = gpu::rows_of<const T>(x);
+    o.grad_y = gpu::rows_of<const T>(grad_y);
     if (call.grad_in[0] != nullptr) {
       o.grad_x = gpu::rows_of<T>(*call.grad_in[0]);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ResidualRMSNorm on CUDA and HIP: two reads and two writes for each element, where the addition and the norm apart need
-// three and two. The norm is that of the sum before it is rounded.
+// ResidualRMSNorm on CUDA and HIP: two reads and two writes for each element, where the addition and the norm apart
+// need three and two. The norm is that of the sum before it is rounded.
 #include "norm.gpu.inl.hpp"
 
 #include <layerhub/layers/norm.hpp>

@@ -3,8 +3,8 @@
 //
 // A thread turns the same pairs of up to four heads of a token, whose cos and sin it reads once; heads of q and of k
 // stand in one row for it. An item is as many pairs of a head as a pack has elements: two packs, side by side where
-// pairs are (2i, 2i + 1), half a head apart where they are (i, i + D/2). Where packs would not be aligned, an item is one
-// pair.
+// pairs are (2i, 2i + 1), half a head apart where they are (i, i + D/2). Where packs would not be aligned, an item is
+// one pair.
 #include <layerhub/layers/rotary.hpp>
 #include <layerhub/sdk/gpu.hpp>
 

@@ -32,10 +32,10 @@ bool is_in_place(const KernelCase& made) {
                      [](const TensorPlan& plan) { return plan.alias_of >= 0; });
 }
 
-// A gradient's tensor: the shape and dtype of what it belongs to, dense, beginning at an odd element.
+// A gradient's tensor: the shape and dtype of what it belongs to, dense. It begins at an odd element where that does.
 TensorPlan gradient_plan(const TensorPlan& of) {
   TensorPlan plan = of;
-  plan.byte_offset = static_cast<std::uint64_t>(of.dtype.bits / 8 * 3);
+  plan.byte_offset = of.byte_offset == 0 ? 0 : static_cast<std::uint64_t>(of.dtype.bits / 8 * 3);
   std::int64_t stride = 1;
   for (std::size_t d = plan.strides.size(); d-- > 0; stride *= std::max<std::int64_t>(plan.shape[d], 1)) {
     plan.strides[d] = stride;
