@@ -9,7 +9,8 @@
 # plugin-<org>-<name>-<revision>, one of `plugins`; `plugins-<backend>` builds one backend's variants of all of them.
 # BASELINE: one library for every processor, where speed lies elsewhere. RESIDENT: once loaded it stays loaded, as what
 # a driver calls back into must. RUNTIME: it is the runtime of that device type: host code, linked with what the
-# backend's libraries need, built with plugins-<backend> and left out with it.
+# backend's libraries need, built with plugins-<backend> and left out with it. LAYERHUB_TARGET_PREFIX stands before all
+# of these targets' names: with it one folder can be built a second time, by another toolchain.
 include_guard()
 include(${CMAKE_CURRENT_LIST_DIR}/LayerhubBackends.cmake)
 set(LAYERHUB_SDK_CMAKE_DIR ${CMAKE_CURRENT_LIST_DIR})
@@ -124,10 +125,11 @@ endfunction()
 
 # Every plugin's libraries of one backend: the target plugins-<backend>.
 function(_layerhub_part_of_backend backend target)
-  if(NOT TARGET plugins-${backend})
-    add_custom_target(plugins-${backend})
+  set(group ${LAYERHUB_TARGET_PREFIX}plugins-${backend})
+  if(NOT TARGET ${group})
+    add_custom_target(${group})
   endif()
-  add_dependencies(plugins-${backend} ${target})
+  add_dependencies(${group} ${target})
 endfunction()
 
 # Lays the libraries of one backend out as the variant `layerhub1-<tag>-x86_64-linux`. `described`: a list of
@@ -243,7 +245,7 @@ function(layerhub_add_plugin)
     endif()
   endif()
   string(REGEX REPLACE ".*/" "" name ${PLUGIN_REPO})
-  string(REPLACE "/" "-" target plugin-${PLUGIN_REPO}-${PLUGIN_REVISION})
+  string(REPLACE "/" "-" target ${LAYERHUB_TARGET_PREFIX}plugin-${PLUGIN_REPO}-${PLUGIN_REVISION})
 
   file(GLOB content CONFIGURE_DEPENDS *.cpp *.hpp *.cu *.cl)
   set(suffixed ${content})
@@ -264,8 +266,9 @@ function(layerhub_add_plugin)
   _layerhub_add_opencl_variant(${target} ${name})
   _layerhub_add_gpu_variant(${target} ${name} cuda)
   _layerhub_add_gpu_variant(${target} ${name} rocm)
-  if(NOT TARGET plugins)
-    add_custom_target(plugins)  # all plugins of the build
+  set(group ${LAYERHUB_TARGET_PREFIX}plugins)
+  if(NOT TARGET ${group})
+    add_custom_target(${group})  # all plugins of the build
   endif()
-  add_dependencies(plugins ${target})
+  add_dependencies(${group} ${target})
 endfunction()

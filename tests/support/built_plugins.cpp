@@ -2,8 +2,6 @@
 // The query is baseline code and may be called in any library; its kernels say what processor they need.
 #include "support/built_plugins.hpp"
 
-#include "support/test_device.hpp"
-
 #include <layerhub/sdk/call.hpp>
 
 #include <dlfcn.h>
@@ -25,15 +23,12 @@ std::string missing_feature(std::string_view feature) {
   return has ? "" : std::string(feature);
 }
 
-std::string missing_for(const lh_kernel& kernel) {
-  if (kernel.device_type != kDLCPU) {
-    std::string why;
-    const TestDevice* device = TestDevice::find(kernel.device_type, &why);
-    return device == nullptr ? why
-           : device->info().capability < kernel.min_capability
-               ? "capability of " + std::to_string(kernel.min_capability)
-               : "";
-  }
+std::string missing_on(const TestDevice& device, const lh_kernel& kernel) {
+  return device.info().capability < kernel.min_capability ? "capability of " + std::to_string(kernel.min_capability)
+                                                          : "";
+}
+
+std::string missing_on_cpu(const lh_kernel& kernel) {
   if (kernel.min_capability >= 4 && !__builtin_cpu_supports("x86-64-v4")) {
     return "AVX-512";
   }
@@ -105,13 +100,25 @@ std::vector<BuiltLibrary> open_built_plugins(const std::string& root) {
   std::erase_if(libraries, [](const BuiltLibrary& library) { return library.runtime != nullptr; });
   for (BuiltLibrary& library : libraries) {
     for (const lh_kernel* kernel : library.kernels) {
+      std::string why;
+      library.device = TestDevice::find(root, kernel->device_type, why);
       if (library.missing.empty()) {
-        library.missing = missing_for(*kernel);
+        library.missing = kernel->device_type == kDLCPU ? missing_on_cpu(*kernel)
+                          : library.device == nullptr   ? why
+                                                        : missing_on(*library.device, *kernel);
       }
     }
   }
   std::sort(libraries.begin(), libraries.end(),
             [](const BuiltLibrary& a, const BuiltLibrary& b) { return a.name < b.name; });
+  return libraries;
+}
+
+std::vector<BuiltLibrary> open_built_plugins(const std::string& root, DLDeviceType device_type) {
+  std::vector<BuiltLibrary> libraries = open_built_plugins(root);
+  std::erase_if(libraries, [&](const BuiltLibrary& library) {
+    return library.kernels.empty() || library.kernels.front()->device_type != device_type;
+  });
   return libraries;
 }
 

@@ -2,6 +2,8 @@
 // The plugin libraries under a plugin directory, opened directly: tests of kernels must not depend on the loader.
 #pragma once
 
+#include "support/test_device.hpp"
+
 #include <layerhub/abi.h>
 #include <layerhub/abi/device.h>
 
@@ -11,16 +13,19 @@
 namespace layerhub::testing {
 
 struct BuiltLibrary {
-  std::string name;     // "layerhub/activation@v1 activation-v4"
-  std::string missing;  // "" or what this processor lacks for it: "AVX-512"
+  std::string name;                    // "layerhub/activation@v1 activation-v4"
+  std::string missing;                 // "" or what this processor or its device lacks for it: "AVX-512"
+  const TestDevice* device = nullptr;  // that its kernels run on; nullptr: the cpu, or none is there
   std::vector<const lh_kernel*> kernels;
   const lh_device_1* runtime = nullptr;  // of a device plugin
 };
 
 // Sorted by name; they stay open. Throws std::runtime_error for one that can't be opened: a defect of the build.
 std::vector<BuiltLibrary> open_built_plugins(const std::string& root);
+// The same of a device type alone.
+std::vector<BuiltLibrary> open_built_plugins(const std::string& root, DLDeviceType device_type);
 
-// The device runtimes among them.
+// The device runtimes under it.
 std::vector<const lh_device_1*> open_built_runtimes(const std::string& root);
 
 // "layerhub/norm@v1 norm-v4: RMSNorm (vector)", and whether LAYERHUB_TEST_KERNELS, where it is set, is part of that.

@@ -51,19 +51,24 @@ std::string text_of_number(double value) {
 
 class GradientRun {
  public:
-  GradientRun(const lh_kernel& kernel, const KnownLayer& layer, const KernelCase& made)
+  GradientRun(const lh_kernel& kernel, const KnownLayer& layer, const KernelCase& made, const TestDevice* device)
       : kernel_(kernel),
         layer_(layer),
         made_(made),
-        instance_(kernel, made),
+        device_(device),
         tensors_(kernel.n_args),
         grad_out_(kernel.n_args),
         grad_in_(kernel.n_args),
+        instance_(kernel, made, device),
         random_(std::hash<std::string>{}(made.text)) {
     for (std::uint32_t a = 0; a < kernel.n_args; ++a) {
       if (made.tensors[a].present) {
         make_tensors(a);
       }
+    }
+    for (const CaseTensors* tensors : {&tensors_, &grad_out_, &grad_in_}) {
+      place_on(device, *tensors);
+      upload(*tensors);
     }
   }
 
@@ -110,11 +115,15 @@ class GradientRun {
         tensors_[a]->remember();
       }
     }
+    upload(tensors_);
     return instance_.update_params(tensors_, LH_MODE_TRAINING);
   }
 
   Outcome check_threads() {
     for (const std::uint32_t width : {1u, 2u, 3u}) {
+      if (device_ != nullptr && width == 3) {
+        break;
+      }
       ThreadHost::instance().set_width(width);
       const Outcome called = backward(~0u);
       if (called.kind != Outcome::passed) {
@@ -164,7 +173,7 @@ class GradientRun {
     if (inferred.kind != Outcome::passed) {
       return inferred;
     }
-    Workspace workspace(backward_size);
+    Workspace workspace(backward_size, device_);
     const std::vector<DLTensor*> in = tensors_of(kernel_, tensors_, {LH_ARG_INPUT, LH_ARG_PARAM});
     const std::vector<DLTensor*> grad_out = tensors_of(kernel_, grad_out_, {LH_ARG_OUTPUT});
     std::vector<DLTensor*> grad_in;
@@ -180,11 +189,12 @@ class GradientRun {
         tensor->restore();
       }
     }
+    upload(grad_in_);
     lh_call call{};
     call.struct_size = sizeof call;
     call.mode = LH_MODE_TRAINING;
     call.host = ThreadHost::instance().host();
-    call.device = {kDLCPU, 0};
+    set_device(call, device_);
     call.in = const_cast<const DLTensor* const*>(in.data());
     call.n_in = static_cast<std::uint16_t>(in.size());
     call.workspace = workspace.data();
@@ -193,11 +203,17 @@ class GradientRun {
     call.grad_in = grad_in.data();
     ErrorText error;
     const Outcome called = judged(kernel_.backward(instance_.get(), &call, &error.error), "backward", error);
-    if (called.kind != Outcome::failed && workspace.is_overrun()) {
+    if (called.kind == Outcome::failed) {
+      return called;
+    }
+    for (const CaseTensors* tensors : {&tensors_, &grad_out_, &grad_in_}) {
+      download(*tensors);
+    }
+    if (workspace.is_overrun()) {
       return {Outcome::failed, "memory behind the workspace was written"};
     }
     const std::string complaint = write_complaint();
-    return called.kind == Outcome::failed || complaint.empty() ? called : Outcome{Outcome::failed, complaint};
+    return complaint.empty() ? called : Outcome{Outcome::failed, complaint};
   }
 
   std::string write_complaint() const {
@@ -334,8 +350,9 @@ class GradientRun {
   const lh_kernel& kernel_;
   const KnownLayer& layer_;
   const KernelCase& made_;
-  Instance instance_;
+  const TestDevice* device_;                  // nullptr: the cpu
   CaseTensors tensors_, grad_out_, grad_in_;  // each by argument
+  Instance instance_;                         // goes before the tensors that it was made from
   std::mt19937_64 random_;
   std::vector<std::vector<std::byte>> first_;  // the gradients of one thread, by argument
   sdk::ReferenceCall call_;
@@ -369,8 +386,9 @@ std::vector<KernelCase> gradient_cases_for(const lh_kernel& kernel, const KnownL
   return chosen;
 }
 
-Outcome run_backward_case(const lh_kernel& kernel, const KnownLayer& layer, const KernelCase& made) {
-  return GradientRun(kernel, layer, made).outcome();
+Outcome run_backward_case(const lh_kernel& kernel, const KnownLayer& layer, const KernelCase& made,
+                          const TestDevice* device) {
+  return GradientRun(kernel, layer, made, device).outcome();
 }
 
 }  // namespace layerhub::testing

@@ -24,6 +24,7 @@ std::vector<KernelCase> gradient_cases_for(const lh_kernel& kernel, const KnownL
 // declared bounds are for outputs, whose terms are of the size of the inputs. A gradient's terms are products of that
 // and of grad_out, and may cancel: the absolute bound is multiplied by the largest of 1, |grad_out| and the |gradient|
 // that is wanted of the tensor. The bound of the mean square error holds as it stands.
-Outcome run_backward_case(const lh_kernel& kernel, const KnownLayer& layer, const KernelCase& made);
+Outcome run_backward_case(const lh_kernel& kernel, const KnownLayer& layer, const KernelCase& made,
+                          const TestDevice* device = nullptr);
 
 }  // namespace layerhub::testing

@@ -20,6 +20,35 @@ std::vector<DLTensor*> tensors_of(const lh_kernel& kernel, const CaseTensors& te
   return found;
 }
 
+void place_on(const TestDevice* device, const CaseTensors& tensors) {
+  for (const auto& tensor : tensors) {
+    if (tensor && device != nullptr) {
+      tensor->place_on(*device);
+    }
+  }
+}
+
+void upload(const CaseTensors& tensors) {
+  for (const auto& tensor : tensors) {
+    if (tensor) {
+      tensor->upload();
+    }
+  }
+}
+
+void download(const CaseTensors& tensors) {
+  for (const auto& tensor : tensors) {
+    if (tensor) {
+      tensor->download();
+    }
+  }
+}
+
+void set_device(lh_call& call, const TestDevice* device) {
+  call.device = device == nullptr ? DLDevice{kDLCPU, 0} : device->device();
+  call.stream = device == nullptr ? nullptr : device->stream();
+}
+
 lh_tolerance tolerance_for(const lh_kernel& kernel, DLDataType dtype) {
   lh_tolerance widest{};
   for (std::uint32_t i = 0; i < kernel.n_tolerances; ++i) {
@@ -107,10 +136,10 @@ Outcome Instance::with_args(const CaseTensors& tensors, std::uint32_t mode, Use&
   args.mode = mode;
   args.host = ThreadHost::instance().host();
   lh_device_info info{};
-  if (const TestDevice* device = TestDevice::find(kernel_.device_type)) {
-    info = device->info();
+  if (device_ != nullptr) {
+    info = device_->info();
     args.device = &info;
-    args.stream = device->stream();
+    args.stream = device_->stream();
   }
   args.attrs = attrs.data();
   args.n_attrs = static_cast<std::uint32_t>(attrs.size());

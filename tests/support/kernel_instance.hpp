@@ -21,8 +21,16 @@ using CaseTensors = std::vector<std::unique_ptr<GuardedTensor>>;
 std::vector<DLTensor*> tensors_of(const lh_kernel& kernel, const CaseTensors& tensors,
                                   std::initializer_list<std::uint32_t> kinds);
 
+// Puts the tensors on a device; brings its memory up to date, and back. Nothing without one.
+void place_on(const TestDevice* device, const CaseTensors& tensors);
+void upload(const CaseTensors& tensors);
+void download(const CaseTensors& tensors);
+
 // The kernel's row for inputs of the dtype, or the widest bounds of all rows.
 lh_tolerance tolerance_for(const lh_kernel& kernel, DLDataType dtype);
+
+// Sets a call's device and stream.
+void set_device(lh_call& call, const TestDevice* device);
 
 // The error buffer that a kernel writes its text into.
 struct ErrorText {
@@ -55,7 +63,8 @@ class Workspace {
 // The kernel's instance for a case, made from its tensors and destroyed with it; none where the kernel keeps nothing.
 class Instance {
  public:
-  Instance(const lh_kernel& kernel, const KernelCase& made) : kernel_(kernel), made_(made) {}
+  Instance(const lh_kernel& kernel, const KernelCase& made, const TestDevice* device)
+      : kernel_(kernel), made_(made), device_(device) {}
   Instance(const Instance&) = delete;
   Instance& operator=(const Instance&) = delete;
   ~Instance();
@@ -74,6 +83,7 @@ class Instance {
 
   const lh_kernel& kernel_;
   const KernelCase& made_;
+  const TestDevice* device_;
   lh_instance* instance_ = nullptr;
 };
 

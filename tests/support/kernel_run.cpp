@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <functional>
 #include <limits>
+#include <optional>
 
 namespace layerhub::testing {
 namespace {
@@ -26,25 +27,27 @@ std::string number(double value) {
 
 class Run {
  public:
-  Run(const lh_kernel& kernel, const KnownLayer& layer, const KernelCase& made)
+  Run(const lh_kernel& kernel, const KnownLayer& layer, const KernelCase& made, const TestDevice* device)
       : kernel_(kernel),
+        layer_(layer),
         made_(made),
+        device_(device),
         tensors_(kernel.n_args),
-        instance_(kernel, made),
+        instance_(kernel, made, device),
         random_(std::hash<std::string>{}(made.text)) {
     make_tensors();
-    make_reference(layer);
+    make_reference();
   }
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
 
   Outcome outcome() {
-    const Outcome created = instance_.create(tensors_, LH_MODE_INFERENCE);
+    const Outcome created = create();
     if (created.kind != Outcome::passed) {
       return created;
     }
     std::vector<std::byte> first;
-    for (const std::uint32_t width : {1u, 2u, 3u}) {  // threads mean nothing to a device, the second call does
+    for (const std::uint32_t width : {1u, 2u, 3u}) {
       if (device_ != nullptr && width == 3) {
         break;
       }
@@ -62,6 +65,26 @@ class Run {
       }
     }
     return {Outcome::passed, {}};
+  }
+
+  Outcome outcome_of_capture() {
+    for (const auto& step : {&Run::create, &Run::start_call, &Run::capture}) {
+      const Outcome outcome = (this->*step)();
+      if (outcome.kind != Outcome::passed) {
+        return outcome;
+      }
+    }
+    for (std::uint32_t a = 0; a < kernel_.n_args; ++a) {
+      if (tensors_[a] && kernel_.args[a].kind == LH_ARG_INPUT) {
+        tensors_[a]->restore();
+        tensors_[a]->fill(random_, made_.deviation);
+        tensors_[a]->remember();
+      }
+    }
+    make_reference();
+    restore();
+    device_->replay(graph_);
+    return finish_call(false);
   }
 
  private:
@@ -86,15 +109,14 @@ class Run {
     for (const auto& tensor : tensors_) {
       if (tensor) {
         tensor->remember();
-        if (device_ != nullptr) {
-          tensor->place_on(*device_);
-          tensor->upload();  // a param is read when the instance is made
-        }
       }
     }
+    place_on(device_, tensors_);
+    upload(tensors_);  // a param is read when the instance is made
   }
 
-  void make_reference(const KnownLayer& layer) {
+  void make_reference() {
+    wanted_ = {};
     wanted_.numbers = made_.numbers;
     wanted_.texts = made_.texts;
     for (std::uint32_t a = 0; a < kernel_.n_args; ++a) {
@@ -106,40 +128,59 @@ class Run {
         wanted_.tensors.emplace(sdk::view(kernel_.args[a].name), std::move(real));
       }
     }
-    layer.reference(wanted_);
+    layer_.reference(wanted_);
+  }
+
+  Outcome create() { return instance_.create(tensors_, LH_MODE_INFERENCE); }
+
+  void restore() {
+    for (const auto& tensor : tensors_) {
+      if (tensor) {
+        tensor->restore();
+      }
+    }
+    upload(tensors_);
+  }
+
+  Outcome start_call() {
+    restore();
+    std::size_t workspace_size = 0;
+    std::size_t backward_workspace = 0;
+    const Outcome inferred = instance_.infer(workspace_size, backward_workspace);
+    if (inferred.kind == Outcome::passed) {
+      workspace_.emplace(workspace_size, device_);
+    }
+    return inferred;
+  }
+
+  Outcome finish_call(bool is_declined) {
+    download(tensors_);
+    if (workspace_->is_overrun()) {
+      return {Outcome::failed, "memory behind the workspace was written"};
+    }
+    return check(is_declined);
   }
 
   Outcome call(std::uint32_t width) {
     ThreadHost::instance().set_width(width);
-    for (const auto& tensor : tensors_) {
-      if (tensor) {
-        tensor->restore();
-        tensor->upload();
-      }
+    const Outcome started = start_call();
+    if (started.kind != Outcome::passed) {
+      return started;
     }
-    std::size_t workspace_size = 0;
-    std::size_t backward_workspace = 0;
-    const Outcome inferred = instance_.infer(workspace_size, backward_workspace);
-    if (inferred.kind != Outcome::passed) {
-      return inferred;
-    }
-    Workspace workspace(workspace_size, device_);
-    const Outcome called = forward(workspace);
-    if (called.kind == Outcome::failed) {
-      return called;
-    }
-    for (const auto& tensor : tensors_) {
-      if (tensor) {
-        tensor->download();
-      }
-    }
-    if (workspace.is_overrun()) {
-      return {Outcome::failed, "memory behind the workspace was written"};
-    }
-    return check(called.kind == Outcome::declined);
+    const Outcome called = forward();
+    return called.kind == Outcome::failed ? called : finish_call(called.kind == Outcome::declined);
   }
 
-  Outcome forward(Workspace& workspace) {
+  Outcome capture() {
+    Outcome called{Outcome::passed, {}};
+    std::string why;
+    graph_ = device_->capture([&] { called = forward(); }, why);
+    return called.kind == Outcome::passed && graph_ == nullptr
+               ? Outcome{Outcome::failed, "forward can't be captured: " + why}
+               : called;
+  }
+
+  Outcome forward() {
     const std::vector<DLTensor*> in = tensors_of(kernel_, tensors_, {LH_ARG_INPUT, LH_ARG_PARAM});
     const std::vector<DLTensor*> out = tensors_of(kernel_, tensors_, {LH_ARG_OUTPUT, LH_ARG_STATE});
     std::vector<lh_scalar> scalars;
@@ -159,16 +200,15 @@ class Run {
     call.struct_size = sizeof call;
     call.mode = LH_MODE_INFERENCE;
     call.host = ThreadHost::instance().host();
-    call.device = device_ == nullptr ? DLDevice{kDLCPU, 0} : device_->device();
-    call.stream = device_ == nullptr ? nullptr : device_->stream();
+    set_device(call, device_);
     call.in = const_cast<const DLTensor* const*>(in.data());
     call.out = out.data();
     call.scalars = scalars.data();
     call.n_in = static_cast<std::uint16_t>(in.size());
     call.n_out = static_cast<std::uint16_t>(out.size());
     call.n_scalars = static_cast<std::uint16_t>(scalars.size());
-    call.workspace = workspace.data();
-    call.workspace_size = workspace.size();
+    call.workspace = workspace_->data();
+    call.workspace_size = workspace_->size();
     ErrorText error;
     return judged(kernel_.forward(instance_.get(), &call, &error.error), "forward", error);
   }
@@ -228,18 +268,26 @@ class Run {
   }
 
   const lh_kernel& kernel_;
+  const KnownLayer& layer_;
   const KernelCase& made_;
-  const TestDevice* device_ = TestDevice::find(kernel_.device_type);  // nullptr: the cpu
+  const TestDevice* device_;  // nullptr: the cpu
   CaseTensors tensors_;
   Instance instance_;  // goes before the tensors that it was made from
+  std::optional<Workspace> workspace_;
+  std::shared_ptr<void> graph_;
   std::mt19937_64 random_;
   sdk::ReferenceCall wanted_;
 };
 
 }  // namespace
 
-Outcome run_case(const lh_kernel& kernel, const KnownLayer& layer, const KernelCase& made) {
-  return Run(kernel, layer, made).outcome();
+Outcome run_case(const lh_kernel& kernel, const KnownLayer& layer, const KernelCase& made, const TestDevice* device) {
+  return Run(kernel, layer, made, device).outcome();
+}
+
+Outcome run_captured_case(const lh_kernel& kernel, const KnownLayer& layer, const KernelCase& made,
+                          const TestDevice* device) {
+  return Run(kernel, layer, made, device).outcome_of_capture();
 }
 
 }  // namespace layerhub::testing

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "support/kernel_case.hpp"
+#include "support/test_device.hpp"
 
 #include <string>
 
@@ -15,6 +16,13 @@ struct Outcome {
 
 // Held to: the reference within the kernel's tolerance, on 1, 2 and 3 threads; the same bits on all of them under
 // LH_TRAIT_DETERMINISTIC; no byte written but elements of outputs, states and workspace.
-Outcome run_case(const lh_kernel& kernel, const KnownLayer& layer, const KernelCase& made);
+// On the device, or without one on the cpu; a device gets two calls instead, since threads mean nothing to it.
+Outcome run_case(const lh_kernel& kernel, const KnownLayer& layer, const KernelCase& made,
+                 const TestDevice* device = nullptr);
+
+// A kernel with LH_TRAIT_CAPTURE_SAFE, on a device that can record: forward is recorded, the inputs get other values,
+// the recorded work is run, and the outputs are held to the reference of those.
+Outcome run_captured_case(const lh_kernel& kernel, const KnownLayer& layer, const KernelCase& made,
+                          const TestDevice* device);
 
 }  // namespace layerhub::testing

@@ -26,9 +26,9 @@ TestDevice::TestDevice(const lh_device_1& runtime) : runtime_(runtime) {
   check(runtime_.stream_create(0, &stream_, &text.error), text);
 }
 
-TestDevice* TestDevice::open(std::int32_t device_type, std::string& why) {
+const TestDevice* TestDevice::open(const std::string& root, std::int32_t device_type, std::string& why) {
   why = "no device plugin for this type is built";
-  for (const lh_device_1* runtime : open_built_runtimes(LAYERHUB_PLUGIN_ROOT)) {
+  for (const lh_device_1* runtime : open_built_runtimes(root)) {
     if (runtime->device_type != device_type) {
       continue;
     }
@@ -43,21 +43,20 @@ TestDevice* TestDevice::open(std::int32_t device_type, std::string& why) {
   return nullptr;
 }
 
-TestDevice* TestDevice::find(std::int32_t device_type, std::string* why) {
+const TestDevice* TestDevice::find(const std::string& root, std::int32_t device_type, std::string& why) {
   static std::mutex mutex;
-  static std::map<std::int32_t, std::pair<TestDevice*, std::string>> known;
+  static std::map<std::pair<std::string, std::int32_t>, std::pair<const TestDevice*, std::string>> known;
   if (device_type == kDLCPU) {
     return nullptr;
   }
   std::lock_guard lock(mutex);
-  if (!known.contains(device_type)) {
-    auto& [device, reason] = known[device_type];
-    device = open(device_type, reason);
+  const auto [place, is_new] = known.try_emplace({root, device_type});
+  auto& [device, reason] = place->second;
+  if (is_new) {
+    device = open(root, device_type, reason);
   }
-  if (why != nullptr) {
-    *why = known[device_type].second;
-  }
-  return known[device_type].first;
+  why = reason;
+  return device;
 }
 
 lh_device_info TestDevice::info() const {
@@ -81,6 +80,23 @@ void TestDevice::upload(void* memory, const std::byte* from, std::size_t bytes) 
   ErrorText text;
   check(runtime_.copy(device(), memory, 0, {kDLCPU, 0}, from, 0, bytes, stream_, &text.error), text);
   check(runtime_.stream_synchronize(0, stream_, &text.error), text);
+}
+
+std::shared_ptr<void> TestDevice::capture(const std::function<void()>& run, std::string& why) const {
+  ErrorText text;
+  check(runtime_.capture_begin(0, stream_, &text.error), text);
+  run();
+  void* graph = nullptr;
+  if (runtime_.capture_end(0, stream_, &graph, &text.error) != LH_OK) {
+    why = std::string(text.text, text.error.length);
+    return nullptr;
+  }
+  return {graph, [this](void* released) { runtime_.graph_destroy(0, released); }};
+}
+
+void TestDevice::replay(const std::shared_ptr<void>& graph) const {
+  ErrorText text;
+  check(runtime_.graph_launch(0, graph.get(), stream_, &text.error), text);
 }
 
 void TestDevice::download(std::byte* to, void* memory, std::size_t bytes) const {

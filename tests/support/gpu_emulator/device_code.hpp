@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of CUDA C++ and HIP that is the same for both and that kernels of this project use, as plain C++:
+// qualifiers, indices, barriers, arithmetic. What is missing here is not used; extend it when a kernel needs more.
+//
+// Shared memory is thread_local: one thread of the host runs a whole block, so each library's thread-local block is the
+// shared memory of the kernels in it, and the emulator can spoil it from end to end before every block.
+#pragma once
+
+#include "meeting.hpp"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#define __host__
+#define __device__
+#define __global__
+#define __shared__ thread_local
+#define __constant__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __launch_bounds__(...)
+
+namespace layerhub::gpu_emulator {
+
+// What a lane brings to a shuffle.
+template <class T>
+struct Shuffled {
+  T value;
+  unsigned source;
+  Place place;
+};
+
+template <class T>
+void shuffle(void* const* brought, unsigned lanes) {
+  T taken[64];
+  for (unsigned lane = 0; lane < lanes; ++lane) {
+    if (brought[lane] != nullptr) {
+      const auto& mine = *static_cast<const Shuffled<T>*>(brought[lane]);
+      if (brought[mine.source] == nullptr) {
+        fail("a shuffle reads a lane that does not take part in it", mine.place.file_name(), mine.place.line());
+      }
+      taken[lane] = static_cast<const Shuffled<T>*>(brought[mine.source])->value;
+    }
+  }
+  for (unsigned lane = 0; lane < lanes; ++lane) {
+    if (brought[lane] != nullptr) {
+      static_cast<Shuffled<T>*>(brought[lane])->value = taken[lane];
+    }
+  }
+}
+
+template <class T>
+T shuffle_from(std::uint64_t mask, T value, unsigned source, Place place) {
+  Shuffled<T> mine{value, source, place};
+  meet(mask, &mine, &shuffle<T>, place);
+  return mine.value;
+}
+
+// The rules of the four shuffles: segments of `width` lanes; a source outside of the segment is the lane itself.
+inline unsigned source_of_index(int index, int width) {
+  return lane_index() / width * width + static_cast<unsigned>(index) % width;
+}
+inline unsigned source_of_xor(int bits, int width) {
+  const unsigned lane = lane_index(), source = lane ^ static_cast<unsigned>(bits);
+  return source < (lane / width + 1) * width ? source : lane;
+}
+inline unsigned source_of_down(unsigned delta, int width) {
+  const unsigned lane = lane_index();
+  return lane % width + delta < static_cast<unsigned>(width) ? lane + delta : lane;
+}
+inline unsigned source_of_up(unsigned delta, int width) {
+  const unsigned lane = lane_index();
+  return lane % width >= delta ? lane - delta : lane;
+}
+
+inline constexpr std::uint64_t all_lanes = ~std::uint64_t{0};
+
+}  // namespace layerhub::gpu_emulator
+
+// ---- Barriers ----
+
+inline void __syncthreads(std::source_location place = std::source_location::current()) {
+  layerhub::gpu_emulator::sync_threads(place);
+}
+
+// ---- Memory ----
+
+template <class T>
+T __ldg(const T* from) {
+  return *from;
+}
+
+// One thread of the host runs all threads of a device, and switches between them only where they wait.
+template <class T>
+T atomicAdd(T* to, T value) {
+  const T before = *to;
+  *to = before + value;
+  return before;
+}
+
+// ---- Arithmetic ----
+
+inline float rsqrtf(float x) { return 1.f / std::sqrt(x); }
+inline float __int_as_float(int bits) { return std::bit_cast<float>(bits); }
+inline int __float_as_int(float value) { return std::bit_cast<int>(value); }
+inline float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
+inline unsigned __float_as_uint(float value) { return std::bit_cast<unsigned>(value); }
+
+template <class T>
+constexpr T min(T a, T b) {
+  return b < a ? b : a;
+}
+template <class T>
+constexpr T max(T a, T b) {
+  return a < b ? b : a;
+}
+
+// The dot product of four signed bytes each, added to c.
+inline int emulated_dot4(int a, int b, int c) {
+  for (int shift = 0; shift < 32; shift += 8) {
+    c += static_cast<std::int8_t>(a >> shift) * static_cast<std::int8_t>(b >> shift);
+  }
+  return c;
+}
