@@ -50,6 +50,7 @@ void compare_decode(const Peers& peers) {
                          .inverse(),
                      at_least(2));
   }
+  peers.report.not_measured("decode, tokens/s, ik_llama.cpp", at_least(1.5), "it is in no package registry");
 }
 
 void compare_prefill(const Peers& peers) {
@@ -107,6 +108,8 @@ void compare_first_token(const Peers& peers) {
                      compare_measured(ours, theirs, peers.report.pairs()), at_most(1));
     fmt::print("  the tokens: {} and {}\n", our_text, their_text);
   }
+  peers.report.not_measured("choosing among processor levels, ggml_backend_load_all, faster by", at_least(10),
+                            "it needs a build of ggml for 14 kinds of processors, which is not made here");
 }
 
 void measure_memory(const Peers& peers) {
