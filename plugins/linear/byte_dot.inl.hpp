@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums of products of four bytes per lane, with the best instruction that this unit is compiled for.
 //
-// A lane is a row of the weight: 64 bytes are four consecutive elements of 16 rows. `Bytes` is as much of that as
-// fits a register; an activation is four bytes in every lane. vpdpbusd does the whole in one instruction; without
-// it vpmaddubsw adds pairs in 16 bits, which 4-bit weights can't overflow (15 * 127 * 2 = 3810), and 8-bit ones
-// are widened instead.
+// A lane is a row of the weight: a line is four consecutive elements of each row of a tile. `Bytes` is as much of that
+// as fits a register; an activation is four bytes in every lane. vpdpbusd does four products and their sum in one instruction.
+// Without it vpmaddubsw adds pairs in 16 bits: 4-bit weights give at most 15 * 127 * 2 = 3810, so eight of them are
+// added before they are widened once; signed bytes give 128 * 127 * 2 = 32512 at most and are widened one by one.
 #pragma once
 
 #include <layerhub/sdk/vector.hpp>
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace {
 
@@ -25,6 +26,8 @@ inline Bytes load_bytes(const std::uint8_t* from) {
   return v;
 }
 
+inline void store_bytes(std::uint8_t* to, Bytes v) { std::memcpy(to, &v, sizeof v); }
+
 // The same four bytes in every lane.
 inline Bytes four_in_all(const std::int8_t* from) {
   std::int32_t four;
@@ -35,21 +38,21 @@ inline Bytes four_in_all(const std::int8_t* from) {
 inline Bytes low_nibbles(Bytes v) { return v & 15; }
 inline Bytes high_nibbles(Bytes v) { return reinterpret_cast<Bytes>(reinterpret_cast<Bits>(v) >> 4) & 15; }
 
-#if defined(__AVX512VNNI__)
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 #define LAYERHUB_HAS_VNNI 1
+constexpr bool has_vnni = true;
+// w unsigned, a signed.
 inline Integers dpbusd(Integers sum, Bytes w, Bytes a) {
+#if defined(__AVX512VNNI__)
   return reinterpret_cast<Integers>(
       _mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(w), reinterpret_cast<__m512i>(a)));
-}
-#elif defined(__AVXVNNI__)
-#define LAYERHUB_HAS_VNNI 1
-inline Integers dpbusd(Integers sum, Bytes w, Bytes a) {
+#else
   return reinterpret_cast<Integers>(_mm256_dpbusd_avx_epi32(
       reinterpret_cast<__m256i>(sum), reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>(a)));
-}
 #endif
-
-#if !defined(LAYERHUB_HAS_VNNI)
+}
+#else
+constexpr bool has_vnni = false;
 inline Shorts multiply_add_bytes(Bytes w, Bytes a) {
 #if defined(LAYERHUB_VECTOR_AVX512)
   return reinterpret_cast<Shorts>(_mm512_maddubs_epi16(reinterpret_cast<__m512i>(w), reinterpret_cast<__m512i>(a)));
@@ -59,55 +62,65 @@ inline Shorts multiply_add_bytes(Bytes w, Bytes a) {
   return reinterpret_cast<Shorts>(_mm_maddubs_epi16(reinterpret_cast<__m128i>(w), reinterpret_cast<__m128i>(a)));
 #endif
 }
-inline Integers multiply_add_shorts(Shorts a, Shorts b) {
+inline Integers add_pairs(Shorts v) {
+  const Shorts ones = Shorts{} + 1;
 #if defined(LAYERHUB_VECTOR_AVX512)
-  return reinterpret_cast<Integers>(_mm512_madd_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+  return reinterpret_cast<Integers>(_mm512_madd_epi16(reinterpret_cast<__m512i>(v), reinterpret_cast<__m512i>(ones)));
 #elif defined(__AVX2__)
-  return reinterpret_cast<Integers>(_mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+  return reinterpret_cast<Integers>(_mm256_madd_epi16(reinterpret_cast<__m256i>(v), reinterpret_cast<__m256i>(ones)));
 #else
-  return reinterpret_cast<Integers>(_mm_madd_epi16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+  return reinterpret_cast<Integers>(_mm_madd_epi16(reinterpret_cast<__m128i>(v), reinterpret_cast<__m128i>(ones)));
+#endif
+}
+inline Bytes magnitudes(Bytes w) {  // of signed bytes, -128 as 128
+#if defined(LAYERHUB_VECTOR_AVX512)
+  return reinterpret_cast<Bytes>(_mm512_maskz_abs_epi8(~__mmask64{}, reinterpret_cast<__m512i>(w)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Bytes>(_mm256_abs_epi8(reinterpret_cast<__m256i>(w)));
+#else
+  return reinterpret_cast<Bytes>(_mm_abs_epi8(reinterpret_cast<__m128i>(w)));
+#endif
+}
+inline Bytes with_sign_of(Bytes a, Bytes w) {  // where w is 0 its magnitude makes the product 0, whatever a is
+#if defined(LAYERHUB_VECTOR_AVX512)
+  const __mmask64 negative = _mm512_movepi8_mask(reinterpret_cast<__m512i>(w));
+  return reinterpret_cast<Bytes>(_mm512_mask_sub_epi8(reinterpret_cast<__m512i>(a), negative, _mm512_setzero_si512(),
+                                                      reinterpret_cast<__m512i>(a)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Bytes>(_mm256_sign_epi8(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(w)));
+#else
+  return reinterpret_cast<Bytes>(_mm_sign_epi8(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(w)));
 #endif
 }
 #endif
 
-// The products of one block's 32 elements for the rows of one register. w(q): the bytes of elements 4q to 4q+3.
-template <class Weights>
-inline Integers dot_nibbles(const Weights& w, const std::int8_t* a) {
-#if defined(LAYERHUB_HAS_VNNI)
-  Integers sums[2] = {};
-  for (int q = 0; q < 8; ++q) {
-    sums[q % 2] = dpbusd(sums[q % 2], w[q], four_in_all(a + 4 * q));
-  }
-  return sums[0] + sums[1];
-#else
-  Shorts sum{};  // eight times 3810 fit in 16 bits
-  for (int q = 0; q < 8; ++q) {
-    sum += multiply_add_bytes(w[q], four_in_all(a + 4 * q));
-  }
-  return multiply_add_shorts(sum, Shorts{} + 1);
-#endif
-}
+// Sums of products, to which add_dot adds those of four columns; `widened` makes them integers. Of a block's 32 columns
+// at most, without VNNI.
+template <bool are_bytes>
+using SumsOf = std::conditional_t<are_bytes || has_vnni, Integers, Shorts>;
 
-// The same for signed bytes. sum_of_a: the sum of the block's activations.
-template <class Weights>
-inline Integers dot_bytes(const Weights& w, const std::int8_t* a, std::int32_t sum_of_a) {
+inline Integers widened(Integers sums) { return sums; }
+
 #if defined(LAYERHUB_HAS_VNNI)
-  Integers sums[2] = {Integers{} - 128 * sum_of_a, {}};  // the weights' sign is turned into an offset of 128
-  for (int q = 0; q < 8; ++q) {
-    sums[q % 2] = dpbusd(sums[q % 2], w[q] ^ 128, four_in_all(a + 4 * q));
-  }
-  return sums[0] + sums[1];
-#else
-  (void)sum_of_a;
-  Integers sum{};
-  for (int q = 0; q < 8; ++q) {
-    const auto weights = reinterpret_cast<Shorts>(w[q]);
-    const auto activations = reinterpret_cast<Shorts>(four_in_all(a + 4 * q));
-    sum += multiply_add_shorts(static_cast<Shorts>(weights << 8) >> 8, static_cast<Shorts>(activations << 8) >> 8);
-    sum += multiply_add_shorts(weights >> 8, activations >> 8);
-  }
-  return sum;
-#endif
+// Signed weights are taken as w + 128, since the instruction takes them unsigned: see bytes_offset.
+template <bool are_bytes>
+Integers add_dot(Integers sums, Bytes w, Bytes a) {
+  return dpbusd(sums, are_bytes ? w ^ 128 : w, a);
 }
+#else
+inline Integers widened(Shorts sums) { return add_pairs(sums); }
+
+template <bool are_bytes>
+auto add_dot(SumsOf<are_bytes> sums, Bytes w, Bytes a) {
+  if constexpr (are_bytes) {
+    return sums + add_pairs(multiply_add_bytes(magnitudes(w), with_sign_of(a, w)));
+  } else {
+    return sums + multiply_add_bytes(w, a);
+  }
+}
+#endif
+
+// What add_dot gives too much for signed bytes, in units of the weight's scale and for each unit of the activations.
+inline constexpr float bytes_offset = has_vnni ? -128 : 0;
 
 }  // namespace

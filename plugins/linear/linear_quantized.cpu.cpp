@@ -1,4 +1,143 @@
 // SPDX-License-Identifier: Apache-2.0
-// Linear with block-quantized weights, for every level without a file of its own: the flags decide which
-// instructions it becomes.
-#include "linear_quantized.inl.hpp"
+// Linear and QKVLinear with block-quantized weights: integer products of 8-bit activations.
+//
+// A call rounds its input once, for all of its weights, and the threads share out the tiles of all of them: one
+// hand-over each for the rounding of many rows and for the products, and none for the rounding of a few. Error: that of
+// the activations' rounding, see the tolerances.
+#include "quantized_product.hpp"
+
+#include <layerhub/layers/linear.hpp>
+#include <layerhub/sdk/cpu.hpp>
+#include <layerhub/sdk/kernel.hpp>
+#include <layerhub/sdk/tensor.hpp>
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace layerhub::sdk;
+using layerhub::linear::multiply_tile;
+using layerhub::linear::PackedRows;
+using layerhub::linear::round_rows;
+using layerhub::linear::RoundedRows;
+using layerhub::linear::rows_in_cache;
+using layerhub::linear::tile_rows;
+
+constexpr std::uint32_t traits_of_all = LH_TRAIT_DETERMINISTIC | LH_TRAIT_NO_HOST_SYNC | LH_TRAIT_OWNS_PARAMS;
+// An 8-bit activation is off by half a step of 1/127 of its block's largest, some 0.6 % of a row's spread. The mean
+// square binds; a single sum may cancel to any size, so the bound of one element only catches what is plainly wrong.
+constexpr std::array tolerances_of_all{Tolerance{f32, 5e-2, 8.0, 3e-4}};
+
+// One weight with its bias.
+class Projection {
+ public:
+  Projection(const CreateArgs& args, std::string_view weight, std::string_view bias) : weight_(args, weight) {
+    if (const DLTensor* given = args.param(bias)) {
+      bias_.assign(data<float>(*given), data<float>(*given) + given->shape[0]);
+    }
+  }
+
+  const PackedRows& weight() const { return weight_; }
+
+  // Rows [first, first + count) of the tile's outputs.
+  void run_tile(std::int64_t tile, const RoundedRows& x, std::int64_t first, std::int64_t count,
+                const DLTensor& y) const {
+    alignas(64) float sums[rows_in_cache * tile_rows];
+    multiply_tile(weight_, tile, x, first, count, sums);
+    const std::int64_t begin = tile * tile_rows;
+    const std::int64_t outputs = std::min(tile_rows, weight_.rows() - begin);
+    for (std::int64_t r = 0; r < count; ++r) {
+      const float* from = sums + r * tile_rows;
+      write(row<float>(y, first + r) + begin, outputs, false, [&](std::int64_t i, auto extent) {
+        const Floats sum = load(from + i, extent);
+        return bias_.empty() ? sum : sum + load(bias_.data() + begin + i, extent);
+      });
+    }
+  }
+
+ private:
+  PackedRows weight_;
+  std::vector<float> bias_;
+};
+
+// y[p] = x projections[p]^T + bias
+void project(const lh_call& call, std::span<const Projection> projections) {
+  constexpr std::int64_t least_bytes_per_worker = 1 << 15;
+  const std::int64_t rows = row_count(*call.in[0]);
+  const RoundedRows rounded(call.workspace, rows, projections[0].weight().blocks());
+  round_rows(call.host, *call.in[0], rounded);
+  std::int64_t tiles = 0, bytes = 0;
+  for (const Projection& p : projections) {
+    tiles += p.weight().tiles();
+    bytes += p.weight().tiles() * p.weight().tile_bytes();
+  }
+  const std::int64_t least = least_bytes_per_worker / (bytes / std::max<std::int64_t>(tiles, 1) * rows + 1) + 1;
+  parallel_ranges(call.host, tiles, least, 1, [&](Range range, std::uint32_t) {
+    for (std::int64_t first = 0; first < rows; first += rows_in_cache) {
+      const std::int64_t count = std::min(rows_in_cache, rows - first);
+      std::int64_t before = 0;  // tiles of the projections before this one
+      for (std::size_t p = 0; p < projections.size(); before += projections[p++].weight().tiles()) {
+        const std::int64_t end = std::min(range.end - before, projections[p].weight().tiles());
+        for (std::int64_t t = std::max<std::int64_t>(range.begin - before, 0); t < end; ++t) {
+          projections[p].run_tile(t, rounded, first, count, *call.out[p]);
+        }
+      }
+    }
+  });
+}
+
+void infer_workspace(InferCall& call, std::int64_t blocks) {
+  std::int64_t rows = 1;
+  for (int d = 0; d + 1 < call.in[0].ndim; ++d) {
+    rows *= call.in[0].dim[d];
+  }
+  call.forward_workspace = RoundedRows::bytes(rows, blocks);
+}
+
+class LinearQuantized {
+ public:
+  static constexpr std::uint32_t traits = traits_of_all;
+  static constexpr std::array constraints{dtype_in("input", f32), dtype_in("bias", f32), last_dim_dense("input"),
+                                          last_dim_dense("output")};
+  static constexpr std::array tolerances = tolerances_of_all;
+
+  explicit LinearQuantized(const CreateArgs& args) : projection_{{{args, "weight", "bias"}}} {}
+
+  void update_params(const CreateArgs& args) { *this = LinearQuantized(args); }
+  void infer(InferCall& call) const { infer_workspace(call, projection_[0].weight().blocks()); }
+  void forward(const lh_call& call) const { project(call, projection_); }
+
+ private:
+  std::array<Projection, 1> projection_;
+};
+
+LAYERHUB_KERNEL(LinearQuantized, layerhub::layers::Linear, "quantized-" LAYERHUB_TU_LEVEL);
+
+class QKVLinearQuantized {
+ public:
+  static constexpr std::uint32_t traits = traits_of_all;
+  static constexpr std::array constraints{
+      dtype_in("x", f32),  dtype_in("q_proj.bias", f32), dtype_in("k_proj.bias", f32), dtype_in("v_proj.bias", f32),
+      last_dim_dense("x"), last_dim_dense("q"),          last_dim_dense("k"),          last_dim_dense("v")};
+  static constexpr std::array tolerances = tolerances_of_all;
+
+  explicit QKVLinearQuantized(const CreateArgs& args)
+      : projections_{{{args, "q_proj.weight", "q_proj.bias"},
+                      {args, "k_proj.weight", "k_proj.bias"},
+                      {args, "v_proj.weight", "v_proj.bias"}}} {}
+
+  void update_params(const CreateArgs& args) { *this = QKVLinearQuantized(args); }
+  void infer(InferCall& call) const { infer_workspace(call, projections_[0].weight().blocks()); }
+  void forward(const lh_call& call) const { project(call, projections_); }
+
+ private:
+  std::array<Projection, 3> projections_;
+};
+
+LAYERHUB_KERNEL(QKVLinearQuantized, layerhub::layers::QKVLinear, "quantized-" LAYERHUB_TU_LEVEL);
+
+}  // namespace

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of packed weights and rounded activations, a tile of 32 outputs at a time. See the .inl.hpp for how.
+#pragma once
+
+#include "packed_rows.hpp"
+#include "rounded_rows.hpp"
+
+#include <cstdint>
+
+namespace layerhub::linear {
+
+// Rows of x that stay near while tiles pass by: a whole number of groups.
+inline constexpr std::int64_t rows_in_cache = 64;
+
+// sums[r * tile_rows + i] = row first + r of x times row i of the tile, for r < count <= rows_in_cache; first is a
+// multiple of rows_in_cache, and count reaches the next one or the last row.
+void multiply_tile(const PackedRows& weight, std::int64_t tile, const RoundedRows& x, std::int64_t first,
+                   std::int64_t count, float* sums);
+
+// Rows of activations x to 8 bits, by the host's threads where they are many.
+void round_rows(const lh_host* host, const DLTensor& x, const RoundedRows& to);
+
+}  // namespace layerhub::linear

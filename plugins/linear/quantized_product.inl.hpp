@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// How multiply_tile is computed: integer products of one block of 32 columns, then one multiply-add with the scales.
+//
+// One to a few rows (decode) read the packed tile as it comes: memory is the limit, and what there is to unpack hides
+// behind it. Many rows (a prompt) are bound by arithmetic, of which unpacking would be a quarter: 64 of them share it.
+// A tile is unpacked to bytes and float scales in pieces that stay in the nearest cache, and each group of rows is
+// multiplied with that.
+//
+// In registers are a sum for each row of a group and each vector of outputs that is computed at once. A step loads the
+// weights of four columns, and each activation once for all of these vectors; its products go to sums that do not
+// depend on each other. The compiler would rather do one sum after the other and spill the weights, so each step ends
+// with a barrier that it can't move sums across.
+//
+// The limit with AVX-512 and VNNI: 8 of 12 vector instructions per 512 products are vpdpbusd, 2 instructions a cycle.
+// With AVX2 alone: 20 instructions per 256 products, 3 a cycle.
+#pragma once
+
+#include "byte_dot.inl.hpp"
+#include "quantized_product.hpp"
+
+#include <layerhub/sdk/cpu.hpp>
+#include <layerhub/sdk/tensor.hpp>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace {
+
+using layerhub::linear::Codes;
+using layerhub::linear::group_rows;
+using layerhub::linear::line_bytes;
+using layerhub::linear::PackedRows;
+using layerhub::linear::RoundedRows;
+using layerhub::linear::tile_rows;
+
+constexpr int parts = line_bytes / vector_bytes;  // registers that a line takes
+
+Floats scales_at(const std::uint8_t* record, int part) {
+  return load(reinterpret_cast<const float16*>(record) + part * lanes, Whole{});
+}
+
+// ---- Where a product reads a block's weights from: a record, and of it the outputs of one part ----
+
+// What columns 4v.. and 16 + 4v.. of a block are multiplied with.
+struct Pair {
+  Bytes low, high;
+};
+
+template <Codes of>
+struct Packed {
+  static constexpr Codes codes = of;
+  static constexpr std::int64_t block_bytes = PackedRows::block_bytes(codes);
+
+  static Floats scales(const std::uint8_t* record, int part) { return scales_at(record, part); }
+  static Floats offsets(const std::uint8_t* record, int part) {
+    if constexpr (codes == Codes::nibbles_with_offset) {
+      return scales_at(record + 2 * tile_rows, part);
+    } else {
+      return scales(record, part) * (codes == Codes::nibbles ? -8.f : bytes_offset);
+    }
+  }
+  static Pair pair(const std::uint8_t* record, int part, int v) {
+    const std::uint8_t* lines = record + PackedRows::header_bytes(codes) + part * vector_bytes;
+    const Bytes line = load_bytes(lines + v * line_bytes);
+    if constexpr (codes == Codes::bytes) {
+      return {line, load_bytes(lines + (v + 4) * line_bytes)};
+    } else {
+      return {low_nibbles(line), high_nibbles(line)};
+    }
+  }
+};
+
+// 4-bit weights as bytes, and the scales and offsets as floats: what unpack() makes of a Packed block.
+struct Unpacked {
+  static constexpr Codes codes = Codes::nibbles_with_offset;
+  static constexpr std::int64_t block_bytes = 10 * line_bytes;
+
+  static Floats scales(const std::uint8_t* record, int part) {
+    return reinterpret_cast<Floats>(load_bytes(record + part * vector_bytes));
+  }
+  static Floats offsets(const std::uint8_t* record, int part) { return scales(record + line_bytes, part); }
+  static Pair pair(const std::uint8_t* record, int part, int v) {
+    const std::uint8_t* lines = record + 2 * line_bytes + part * vector_bytes;
+    return {load_bytes(lines + 2 * v * line_bytes), load_bytes(lines + (2 * v + 1) * line_bytes)};
+  }
+};
+
+template <Codes codes>
+void unpack(const std::uint8_t* from, std::int64_t blocks, std::uint8_t* to) {
+  for (std::int64_t b = 0; b < blocks; ++b, from += Packed<codes>::block_bytes, to += Unpacked::block_bytes) {
+    for (int part = 0; part < parts; ++part) {
+      std::uint8_t* at = to + part * vector_bytes;
+      store_bytes(at, reinterpret_cast<Bytes>(Packed<codes>::scales(from, part)));
+      store_bytes(at + line_bytes, reinterpret_cast<Bytes>(Packed<codes>::offsets(from, part)));
+      for (int v = 0; v < 4; ++v) {
+        const Pair pair = Packed<codes>::pair(from, part, v);
+        store_bytes(at + (2 + 2 * v) * line_bytes, pair.low);
+        store_bytes(at + (3 + 2 * v) * line_bytes, pair.high);
+      }
+    }
+  }
+}
+
+// ---- A group of `count` rows against consecutive blocks ----
+
+// The integer products of one block: sums[p][c] for part first + p and row c of the group.
+template <class Source, int together, int count, class Sum>
+[[gnu::always_inline]] inline void dot(const std::uint8_t* record, int first, const std::byte* x,
+                                       Sum (&sums)[together][count]) {
+  constexpr bool is_bytes = Source::codes == Codes::bytes;
+#pragma GCC unroll 4
+  for (int v = 0; v < 4; ++v) {
+    Pair pairs[together];
+#pragma GCC unroll 8
+    for (int p = 0; p < together; ++p) {
+      pairs[p] = Source::pair(record, first + p, v);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < count; ++c) {
+      const std::int8_t* a = RoundedRows::values(x, c) + 4 * v;
+      const Bytes low = four_in_all(a), high = four_in_all(a + 16);
+#pragma GCC unroll 8
+      for (int p = 0; p < together; ++p) {
+        sums[p][c] = add_dot<is_bytes>(add_dot<is_bytes>(sums[p][c], pairs[p].low, low), pairs[p].high, high);
+      }
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < count; ++c) {
+#pragma GCC unroll 8
+      for (int p = 0; p < together; ++p) {
+        asm("" : "+v"(sums[p][c]));
+      }
+    }
+  }
+}
+
+// Adds to out[row * tile_rows + output], for the parts from `first`.
+template <class Source, int together, int count>
+void add_parts(const std::uint8_t* record, std::int64_t blocks, const std::byte* x, int first, float* out) {
+  Floats totals[together][count];
+  for (int p = 0; p < together; ++p) {
+    for (int c = 0; c < count; ++c) {
+      totals[p][c] = load(out + c * tile_rows + (first + p) * lanes, Whole{});
+    }
+  }
+  for (std::int64_t b = 0; b < blocks; ++b, record += Source::block_bytes, x += RoundedRows::record_bytes(count)) {
+    SumsOf<Source::codes == Codes::bytes> sums[together][count] = {};
+    dot<Source>(record, first, x, sums);
+    for (int p = 0; p < together; ++p) {
+      const Floats scales = Source::scales(record, first + p), offsets = Source::offsets(record, first + p);
+      for (int c = 0; c < count; ++c) {
+        const Floats scale = scales * RoundedRows::scales(x, count)[c];
+        totals[p][c] += offsets * RoundedRows::scaled_sums(x, count)[c];
+        totals[p][c] += __builtin_convertvector(widened(sums[p][c]), Floats) * scale;
+      }
+    }
+  }
+  for (int p = 0; p < together; ++p) {
+    for (int c = 0; c < count; ++c) {
+      store(out + c * tile_rows + (first + p) * lanes, totals[p][c], Whole{});
+    }
+  }
+}
+
+// One row takes all parts at once, so that each line of the cache is touched once, while it comes in; more rows as many
+// as leave their sums in registers.
+template <class Source, int count>
+void add_products(const std::uint8_t* weights, std::int64_t blocks, const std::byte* x, float* out) {
+  constexpr int together = count == 1 ? parts : vector_bytes == 64 ? 2 : 1;
+  for (int first = 0; first < parts; first += together) {
+    add_parts<Source, together, count>(weights, blocks, x, first, out);
+  }
+}
+
+using AddProducts = void (*)(const std::uint8_t*, std::int64_t, const std::byte*, float*);
+
+template <class Source, int... counts>
+constexpr auto add_products_table(std::integer_sequence<int, counts...>) {
+  return std::array<AddProducts, sizeof...(counts)>{&add_products<Source, counts + 1>...};
+}
+template <class Source>
+constexpr auto add_products_of = add_products_table<Source>(std::make_integer_sequence<int, group_rows>{});
+
+// All rows against consecutive blocks from `first_block`.
+template <class Source>
+void add_groups(const std::uint8_t* weights, std::int64_t first_block, std::int64_t blocks, const RoundedRows& x,
+                std::int64_t first, std::int64_t count, float* sums) {
+  for (std::int64_t r = 0; r < count; r += group_rows, sums += group_rows * tile_rows) {
+    const std::int64_t group = (first + r) / group_rows;
+    add_products_of<Source>[static_cast<std::size_t>(x.rows_of_group(group) - 1)](weights, blocks,
+                                                                                  x.record(group, first_block), sums);
+  }
+}
+
+template <Codes codes>
+void add_tile(const PackedRows& weight, std::int64_t tile, const RoundedRows& x, std::int64_t first, std::int64_t count,
+              float* sums) {
+  const std::uint8_t* from = weight.tile(tile);
+  if (codes == Codes::bytes || count <= group_rows) {
+    add_groups<Packed<codes>>(from, 0, weight.blocks(), x, first, count, sums);
+    return;
+  }
+  constexpr std::int64_t most_blocks = 20;
+  alignas(64) std::uint8_t unpacked[most_blocks * Unpacked::block_bytes];
+  const std::int64_t pieces = (weight.blocks() + most_blocks - 1) / most_blocks;
+  for (std::int64_t piece = 0; piece < pieces; ++piece) {
+    const std::int64_t begin = weight.blocks() * piece / pieces, end = weight.blocks() * (piece + 1) / pieces;
+    unpack<codes>(from + begin * Packed<codes>::block_bytes, end - begin, unpacked);
+    add_groups<Unpacked>(unpacked, begin, end - begin, x, first, count, sums);
+  }
+}
+
+}  // namespace
+
+namespace layerhub::linear {
+
+void multiply_tile(const PackedRows& weight, std::int64_t tile, const RoundedRows& x, std::int64_t first,
+                   std::int64_t count, float* sums) {
+  std::fill(sums, sums + count * tile_rows, 0.f);
+  switch (weight.codes()) {
+    case Codes::nibbles: return add_tile<Codes::nibbles>(weight, tile, x, first, count, sums);
+    case Codes::nibbles_with_offset: return add_tile<Codes::nibbles_with_offset>(weight, tile, x, first, count, sums);
+    case Codes::bytes: return add_tile<Codes::bytes>(weight, tile, x, first, count, sums);
+  }
+}
+
+void round_rows(const lh_host* host, const DLTensor& x, const RoundedRows& to) {
+  constexpr std::int64_t least_rows_per_worker = 8;
+  parallel_ranges(host, to.rows(), least_rows_per_worker, group_rows, [&](Range range, std::uint32_t) {
+    for (std::int64_t r = range.begin; r < range.end; ++r) {
+      to.round_row(r, row<const float>(x, r));
+    }
+  });
+}
+
+}  // namespace layerhub::linear

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// SwiGLUMLP with block-quantized weights: two passes of the threads, and no activation in float between them.
+//
+// The first pass takes 32 rows of gate and up at a time, which is one block of what down reads: silu(gate) * up is made
+// while both are near and rounded to 8 bits at once. The second pass is the product with down. The weights may have
+// different formats.
+#include "quantized_product.hpp"
+
+#include <layerhub/layers/mlp.hpp>
+#include <layerhub/sdk/cpu.hpp>
+#include <layerhub/sdk/kernel.hpp>
+#include <layerhub/sdk/tensor.hpp>
+#include <layerhub/sdk/vector_math.hpp>
+
+#include <algorithm>
+#include <array>
+
+namespace {
+
+using namespace layerhub::sdk;
+using layerhub::linear::block_size;
+using layerhub::linear::multiply_tile;
+using layerhub::linear::PackedRows;
+using layerhub::linear::round_rows;
+using layerhub::linear::RoundedRows;
+using layerhub::linear::rows_in_cache;
+using layerhub::linear::tile_rows;
+
+static_assert(tile_rows == block_size);  // a tile of gate and up is a block of what down reads
+constexpr std::int64_t least_bytes_per_worker = 1 << 15;
+
+std::int64_t least_tiles(std::int64_t tile_bytes, std::int64_t rows) {
+  return least_bytes_per_worker / (tile_bytes * rows + 1) + 1;
+}
+
+class SwiGLUMLPQuantized {
+ public:
+  static constexpr std::uint32_t traits = LH_TRAIT_DETERMINISTIC | LH_TRAIT_NO_HOST_SYNC | LH_TRAIT_OWNS_PARAMS;
+  static constexpr std::array constraints{dtype_in("x", f32), last_dim_dense("x"), last_dim_dense("output")};
+  // As for Linear, twice: where gate and up cancel, the error that they leave is large beside what down sums.
+  static constexpr std::array tolerances{Tolerance{f32, 5e-2, 256.0, 5e-3}};
+
+  explicit SwiGLUMLPQuantized(const CreateArgs& args)
+      : gate_(args, "gate_proj.weight"), up_(args, "up_proj.weight"), down_(args, "down_proj.weight") {}
+
+  void update_params(const CreateArgs& args) { *this = SwiGLUMLPQuantized(args); }
+
+  void infer(InferCall& call) const {
+    std::int64_t rows = 1;
+    for (int d = 0; d + 1 < call.in[0].ndim; ++d) {
+      rows *= call.in[0].dim[d];
+    }
+    call.forward_workspace = RoundedRows::bytes(rows, gate_.blocks()) + RoundedRows::bytes(rows, down_.blocks());
+  }
+
+  void forward(const lh_call& call) const {
+    const std::int64_t rows = row_count(*call.in[0]);
+    auto* memory = static_cast<std::byte*>(call.workspace);
+    const RoundedRows x(memory, rows, gate_.blocks());
+    const RoundedRows hidden(memory + RoundedRows::bytes(rows, gate_.blocks()), rows, down_.blocks());
+    round_rows(call.host, *call.in[0], x);
+    parallel_ranges(call.host, down_.blocks(), least_tiles(2 * gate_.tile_bytes(), rows), 1,
+                    [&](Range blocks, std::uint32_t) {
+                      for_each(rows, blocks, [&](std::int64_t first, std::int64_t count, std::int64_t block) {
+                        make_hidden(x, first, count, block, hidden);
+                      });
+                    });
+    parallel_ranges(call.host, down_.tiles(), least_tiles(down_.tile_bytes(), rows), 1,
+                    [&](Range tiles, std::uint32_t) {
+                      for_each(rows, tiles, [&](std::int64_t first, std::int64_t count, std::int64_t tile) {
+                        make_output(hidden, first, count, tile, *call.out[0]);
+                      });
+                    });
+  }
+
+ private:
+  template <class Body>
+  static void for_each(std::int64_t rows, Range range, Body&& body) {
+    for (std::int64_t first = 0; first < rows; first += rows_in_cache) {
+      for (std::int64_t i = range.begin; i < range.end; ++i) {
+        body(first, std::min(rows_in_cache, rows - first), i);
+      }
+    }
+  }
+
+  void make_hidden(const RoundedRows& x, std::int64_t first, std::int64_t count, std::int64_t block,
+                   const RoundedRows& hidden) const {
+    alignas(64) float gate[rows_in_cache * tile_rows], up[rows_in_cache * tile_rows];
+    multiply_tile(gate_, block, x, first, count, gate);
+    multiply_tile(up_, block, x, first, count, up);
+    for (std::int64_t i = 0; i < count * tile_rows; i += lanes) {
+      const Floats g = load(gate + i, Whole{});
+      store(gate + i, g * sigmoid(g) * load(up + i, Whole{}), Whole{});
+    }
+    for (std::int64_t r = 0; r < count; ++r) {
+      hidden.round_block(first + r, block, gate + r * tile_rows);
+    }
+  }
+
+  void make_output(const RoundedRows& hidden, std::int64_t first, std::int64_t count, std::int64_t tile,
+                   const DLTensor& output) const {
+    alignas(64) float sums[rows_in_cache * tile_rows];
+    multiply_tile(down_, tile, hidden, first, count, sums);
+    const std::int64_t begin = tile * tile_rows;
+    for (std::int64_t r = 0; r < count; ++r) {
+      const float* from = sums + r * tile_rows;
+      write(row<float>(output, first + r) + begin, std::min(tile_rows, down_.rows() - begin), false,
+            [&](std::int64_t i, auto extent) { return load(from + i, extent); });
+    }
+  }
+
+  PackedRows gate_, up_, down_;
+};
+
+LAYERHUB_KERNEL(SwiGLUMLPQuantized, layerhub::layers::SwiGLUMLP, "quantized-" LAYERHUB_TU_LEVEL);
+
+}  // namespace
