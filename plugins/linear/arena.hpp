@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory for packed weights: one arena for all layers of the process, in huge pages.
 //
-// A decode step walks all weights once, so each 4 KiB page costs a translation; in pages of 2 MiB the walk is 10 to 20 %
-// faster. A matrix of its own rarely fills such pages, so matrices lie side by side in chunks. A chunk is reserved
-// address space: what is not packed into it is not there. It goes back to the system with its last matrix.
+// A decode step walks all weights once, so each page of 4 KiB costs a translation; pages of 2 MiB make the walk 10 to
+// 20 % faster. A matrix of its own rarely fills such pages, so matrices lie side by side in chunks. A chunk is reserved
+// address space: what is not packed into it takes no memory. It goes back to the system with its last matrix.
 #pragma once
 
 #include <cstddef>

@@ -2,7 +2,7 @@
 // Sums of products of four bytes per lane, with the best instruction that this unit is compiled for.
 //
 // A lane is a row of the weight: a line is four consecutive elements of each row of a tile. `Bytes` is as much of that
-// as fits a register; an activation is four bytes in every lane. vpdpbusd does four products and their sum in one instruction.
+// as fits a register; an activation is four bytes in every lane. vpdpbusd does four products and their sum at once.
 // Without it vpmaddubsw adds pairs in 16 bits: 4-bit weights give at most 15 * 127 * 2 = 3810, so eight of them are
 // added before they are widened once; signed bytes give 128 * 127 * 2 = 32512 at most and are widened one by one.
 #pragma once
