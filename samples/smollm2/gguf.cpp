@@ -34,7 +34,7 @@ class Parser {
     }
     const std::uint64_t n_tensors = count("tensors"), n_values = count("metadata entries");
     for (std::uint64_t i = 0; i < n_values; ++i) {
-      std::string key = text();
+      std::string key(text());
       const auto type = read<std::uint32_t>();
       values.insert_or_assign(std::move(key), value(type));
     }
@@ -74,7 +74,7 @@ class Parser {
     }
     return n;
   }
-  std::string text() {
+  std::string_view text() {
     const auto size = read<std::uint64_t>();
     if (size > max_text) {
       fail("it holds a text of " + std::to_string(size) + " bytes", "it is damaged, fetch it again");
@@ -85,7 +85,7 @@ class Parser {
 
   GgufValue value(std::uint32_t type) {
     switch (type) {
-      case 8: return text();
+      case 8: return std::string(text());
       case 7: return read<std::uint8_t>() != 0;
       case 9: return array();
       case 6: return static_cast<double>(read<float>());
@@ -110,7 +110,8 @@ class Parser {
     const auto type = read<std::uint32_t>();
     const std::uint64_t n = count("entries of a list");
     if (type == 8) {
-      std::vector<std::string> texts;
+      GgufTexts texts;
+      texts.reserve(n);
       for (std::uint64_t i = 0; i < n; ++i) {
         texts.push_back(text());
       }
@@ -255,8 +256,8 @@ const T& typed(const GgufValue& value, const std::string& path, std::string_view
 
 std::uint64_t Gguf::integer(std::string_view key) const { return typed<std::uint64_t>(value(key), path_, key); }
 double Gguf::real(std::string_view key) const { return typed<double>(value(key), path_, key); }
-const std::vector<std::string>& Gguf::texts(std::string_view key) const {
-  return typed<std::vector<std::string>>(value(key), path_, key);
+const GgufTexts& Gguf::texts(std::string_view key) const {
+  return typed<GgufTexts>(value(key), path_, key);
 }
 const std::vector<double>& Gguf::numbers(std::string_view key) const {
   return typed<std::vector<double>>(value(key), path_, key);

@@ -35,7 +35,9 @@ struct GgufTensor {
   std::int64_t rows() const { return shape.size() == 1 ? 1 : shape[0]; }
 };
 
-using GgufValue = std::variant<std::uint64_t, double, bool, std::string, std::vector<std::string>, std::vector<double>>;
+// A list's texts stay where the file is mapped: there are a hundred thousand of them.
+using GgufTexts = std::vector<std::string_view>;
+using GgufValue = std::variant<std::uint64_t, double, bool, std::string, GgufTexts, std::vector<double>>;
 
 class Gguf {
  public:
@@ -47,7 +49,7 @@ class Gguf {
   // Of metadata, by key. Throw GgufError where the key is missing or of another type.
   std::uint64_t integer(std::string_view key) const;
   double real(std::string_view key) const;
-  const std::vector<std::string>& texts(std::string_view key) const;
+  const GgufTexts& texts(std::string_view key) const;  // they live as long as the file does
   const std::vector<double>& numbers(std::string_view key) const;
   bool has(std::string_view key) const { return values_.contains(key); }
 

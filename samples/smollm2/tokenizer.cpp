@@ -105,6 +105,7 @@ Tokenizer::Tokenizer(const Gguf& model) : tokens_(model.texts("tokenizer.ggml.to
   if (types.size() != tokens_.size() || tokens_.empty()) {
     throw GgufError(model.path() + ": its tokens and their types differ in number; it is damaged, fetch it again");
   }
+  id_of_.reserve(tokens_.size());
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
     is_control_.push_back(types[i] == control_type);
     id_of_.emplace(tokens_[i], static_cast<TokenId>(i));
@@ -115,7 +116,9 @@ Tokenizer::Tokenizer(const Gguf& model) : tokens_(model.texts("tokenizer.ggml.to
   std::stable_sort(specials_.begin(), specials_.end(),
                    [](const auto& a, const auto& b) { return a.first.size() > b.first.size(); });
   std::uint32_t rank = 0;
-  for (const std::string& merge : model.texts("tokenizer.ggml.merges")) {
+  const GgufTexts& merges = model.texts("tokenizer.ggml.merges");
+  rank_of_.reserve(merges.size());
+  for (const std::string_view merge : merges) {
     rank_of_.emplace(merge, rank++);
   }
   const auto id = [&](const char* token, TokenId otherwise) {
@@ -130,7 +133,7 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, bool parse_special
   std::vector<TokenId> ids;
   while (!text.empty()) {
     std::size_t at = std::string_view::npos;
-    const std::pair<std::string, TokenId>* special = nullptr;
+    const std::pair<std::string_view, TokenId>* special = nullptr;
     for (const auto& candidate : specials_) {
       const std::size_t found = parse_special ? text.find(candidate.first) : std::string_view::npos;
       if (found < at) {  // the first, and of those at one place the longest
@@ -199,7 +202,7 @@ void Tokenizer::encode_piece(std::string_view piece, std::vector<TokenId>& ids) 
 std::string Tokenizer::bytes_of(TokenId id) const {
   const auto index = static_cast<std::size_t>(id);
   if (is_control_.at(index)) {
-    return tokens_[index];
+    return std::string(tokens_[index]);
   }
   static const std::unordered_map<std::string, char> byte_of = [] {
     std::unordered_map<std::string, char> map;
@@ -209,9 +212,9 @@ std::string Tokenizer::bytes_of(TokenId id) const {
     return map;
   }();
   std::string bytes;
-  const std::string& token = tokens_[index];
+  const std::string_view token = tokens_[index];
   for (const Character& c : characters_of(token)) {
-    if (const auto found = byte_of.find(token.substr(c.begin, c.end - c.begin)); found != byte_of.end()) {
+    if (const auto found = byte_of.find(std::string(token.substr(c.begin, c.end - c.begin))); found != byte_of.end()) {
       bytes += found->second;
     }
   }

@@ -21,7 +21,7 @@ using TokenId = std::int32_t;
 
 class Tokenizer {
  public:
-  explicit Tokenizer(const Gguf& model);  // throws GgufError
+  explicit Tokenizer(const Gguf& model);  // throws GgufError; the file must outlive the tokenizer
 
   // parse_special: whether text such as <|im_start|> means the control token or just its characters.
   std::vector<TokenId> encode(std::string_view text, bool parse_special) const;
@@ -36,11 +36,11 @@ class Tokenizer {
   void encode_plain(std::string_view text, std::vector<TokenId>& ids) const;
   void encode_piece(std::string_view piece, std::vector<TokenId>& ids) const;
 
-  std::vector<std::string> tokens_;  // in the byte alphabet
+  const GgufTexts& tokens_;  // in the byte alphabet
   std::vector<bool> is_control_;
-  std::vector<std::pair<std::string, TokenId>> specials_;  // longest first
-  std::unordered_map<std::string, TokenId> id_of_;
-  std::unordered_map<std::string, std::uint32_t> rank_of_;  // "left right" -> when it was learnt
+  std::vector<std::pair<std::string_view, TokenId>> specials_;  // longest first
+  std::unordered_map<std::string_view, TokenId> id_of_;
+  std::unordered_map<std::string_view, std::uint32_t> rank_of_;  // "left right" -> when it was learnt
   TokenId end_ = 0, end_of_text_ = 0;
 };
 

@@ -11,21 +11,32 @@
 
 namespace layerhub::sdk {
 
-// The extension of this host. A plugin meets one host, so the answer for the last one is kept: looking it up by its
-// text would cost more than handing over the work.
+namespace detail {
+struct KnownHost {
+  const lh_host* host;
+  const lh_parallel_1* extension;
+  const KnownHost* next;
+};
+}  // namespace detail
+
+// The extension of this host. A plugin meets one host, rarely two, so answers are kept for ever: looking one up by its
+// text would cost as much as handing over the work.
 inline const lh_parallel_1* parallel_extension(const lh_host* host) {
-  static std::atomic<const lh_host*> known_host{nullptr};
-  static std::atomic<const lh_parallel_1*> known_extension{nullptr};
+  static std::atomic<const detail::KnownHost*> known{nullptr};
   if (host == nullptr) {
     return nullptr;
   }
-  if (known_host.load(std::memory_order_acquire) == host) {
-    return known_extension.load(std::memory_order_relaxed);
+  const detail::KnownHost* first = known.load(std::memory_order_acquire);
+  for (const detail::KnownHost* one = first; one != nullptr; one = one->next) {
+    if (one->host == host) {
+      return one->extension;
+    }
   }
-  const auto* extension = static_cast<const lh_parallel_1*>(host->get_extension(host, LH_PARALLEL_1_ID));
-  known_extension.store(extension, std::memory_order_relaxed);
-  known_host.store(host, std::memory_order_release);
-  return extension;
+  auto* fresh = new detail::KnownHost{
+      host, static_cast<const lh_parallel_1*>(host->get_extension(host, LH_PARALLEL_1_ID)), first};
+  while (!known.compare_exchange_weak(fresh->next, fresh, std::memory_order_release, std::memory_order_relaxed)) {
+  }
+  return fresh->extension;
 }
 
 // How many workers can run at once, the caller included.
@@ -68,9 +79,15 @@ inline Range part_of(std::int64_t count, std::int64_t grain, std::uint32_t index
 // runs body(range, worker). Below two such parts it is serial: a hand-over costs more than it gains.
 template <class Body>
 void parallel_ranges(const lh_host* host, std::int64_t count, std::int64_t least, std::int64_t grain, Body&& body) {
+  const std::uint32_t workers = count / 2 >= least && count > 1 ? worker_count(host) : 1;
+  if (workers == 1) {
+    if (count > 0) {
+      body(Range{0, count}, 0u);
+    }
+    return;
+  }
   const std::int64_t useful = least > 0 ? count / least : count;
-  const std::uint32_t workers = useful > 1 ? worker_count(host) : 1;
-  const auto parts = static_cast<std::uint32_t>(useful < workers ? (useful < 1 ? 1 : useful) : workers);
+  const auto parts = static_cast<std::uint32_t>(useful < workers ? useful : workers);
   parallel_for(host, parts, [&](std::uint32_t index, std::uint32_t worker) {
     const Range range = part_of(count, grain, index, parts);
     if (range.begin < range.end) {

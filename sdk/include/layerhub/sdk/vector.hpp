@@ -189,63 +189,112 @@ inline Floats first_lanes(Floats v, Part part) {
   return index < static_cast<std::int32_t>(part.count) ? v : Floats{};
 }
 
-// Stores past the cache, for results too large to be found there again. `to` is aligned to the stored vector.
-// stream_end() makes them visible to other threads.
+namespace detail {
+
+using Register [[gnu::vector_size(vector_bytes)]] = std::uint8_t;
+
+// Elements of T that fill a register: one vector of floats, or two that are narrowed to 16 bits.
 template <class T>
-void stream(T* to, Floats v) {
-  const auto bits = detail::narrow<T>(v);
-  if constexpr (sizeof bits == 64) {
-#ifdef LAYERHUB_VECTOR_AVX512
-    _mm512_stream_si512(reinterpret_cast<__m512i*>(to), reinterpret_cast<__m512i>(bits));
-#endif
-  } else if constexpr (sizeof bits == 32) {
-#ifdef __AVX__
-    _mm256_stream_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(bits));
-#endif
-  } else if constexpr (sizeof bits == 16) {
-    _mm_stream_si128(reinterpret_cast<__m128i*>(to), reinterpret_cast<__m128i>(bits));
+inline constexpr std::int64_t register_elements = vector_bytes / static_cast<std::int64_t>(sizeof(T));
+
+inline Register joined(HalfBits low, HalfBits high) {
+  Register both;
+  std::memcpy(&both, &low, sizeof low);
+  std::memcpy(reinterpret_cast<char*>(&both) + sizeof low, &high, sizeof high);
+  return both;
+}
+
+// The elements that `produce` gives from i on, as they stand in memory.
+template <class T, class Produce>
+Register produce_register(std::int64_t i, Produce& produce) {
+  const Floats low = produce(i, Whole{});
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return reinterpret_cast<Register>(low);
   } else {
-    detail::store_bits(to, bits, Whole{});  // 8 bytes: no vector store past the cache is that short
+    const Floats high = produce(i + lanes, Whole{});
+#if defined(__AVX512BF16__) && defined(LAYERHUB_VECTOR_AVX512)
+    if constexpr (std::is_same_v<T, bfloat16>) {
+      return reinterpret_cast<Register>(
+          _mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(high), reinterpret_cast<__m512>(low)));
+    }
+#endif
+    return joined(narrow<T>(low), narrow<T>(high));
   }
 }
-inline void stream_end() { _mm_sfence(); }
 
-// Writes y[i] = produce(i)[lane] for i < count, a vector at a time: produce(begin, Extent) returns the
-// values from `begin`. is_streamed: past the cache. Values that produce loads from y itself, at the same
-// elements, are read before they are overwritten.
+// Past the cache; `to` is aligned to the register.
+inline void stream_register(void* to, Register v) {
+#if defined(LAYERHUB_VECTOR_AVX512)
+  _mm512_stream_si512(static_cast<__m512i*>(to), reinterpret_cast<__m512i>(v));
+#elif defined(__AVX2__)
+  _mm256_stream_si256(static_cast<__m256i*>(to), reinterpret_cast<__m256i>(v));
+#else
+  _mm_stream_si128(static_cast<__m128i*>(to), reinterpret_cast<__m128i>(v));
+#endif
+}
+
+// [i, end) a vector at a time, and the last part.
 template <class T, class Produce>
-void write(T* y, std::int64_t count, bool is_streamed, Produce&& produce) {
-  std::int64_t i = 0;
-  if (is_streamed) {
-    constexpr std::uintptr_t unit = sizeof(detail::StoredBits<T>);
-    const auto misaligned = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(y) % unit / sizeof(T));
-    const std::int64_t head = misaligned == 0 ? 0 : lanes - misaligned;
-    if (head != 0 && head <= count) {
-      store(y, produce(0, Part{head}), Part{head});
-      i = head;
-    }
-    for (; i + lanes <= count; i += lanes) {
-      stream(y + i, produce(i, Whole{}));
-    }
-  }
-  for (; i + lanes <= count; i += lanes) {
+void write_vectors(T* y, std::int64_t i, std::int64_t end, Produce& produce) {
+  for (; i + lanes <= end; i += lanes) {
     store(y + i, produce(i, Whole{}), Whole{});
   }
-  if (i < count) {
-    store(y + i, produce(i, Part{count - i}), Part{count - i});
+  if (i < end) {
+    store(y + i, produce(i, Part{end - i}), Part{end - i});
   }
 }
 
-// The sum of all lanes, in a fixed order.
-inline float sum(Floats v) {
-  float values[lanes];
-  detail::store_bits(values, v, Whole{});
-  for (int width = lanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) {
-      values[i] += values[i + width];
+}  // namespace detail
+
+// How far ahead of a pass that goes past the cache its inputs are asked for. Where much is computed for each element
+// the processor sees only some lines ahead of itself; this is two pages, where its own prefetching has stopped.
+inline constexpr std::int64_t prefetched_bytes = 8192;
+// Asks for the line that lies so far behind x. Never faults: what is not there is not fetched.
+template <class T>
+void prefetch_ahead(const T* x) {
+  _mm_prefetch(reinterpret_cast<const char*>(x) + prefetched_bytes, _MM_HINT_T0);
+}
+
+// Stores past the cache become visible to other threads.
+inline void stream_end() { _mm_sfence(); }
+
+// Writes y[i] = produce(i)[lane] for i < count, a register at a time: produce(begin, Extent) returns the values from
+// `begin`. is_streamed: past the cache, for results too large to be found there again; stream_end() follows. Values
+// that produce loads from y itself, at the same elements, are read before they are overwritten.
+template <class T, class Produce>
+void write(T* y, std::int64_t count, bool is_streamed, Produce&& produce) {
+  constexpr std::int64_t step = detail::register_elements<T>;
+  std::int64_t i = 0;
+  if (is_streamed) {
+    const auto misaligned =
+        static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(y) % vector_bytes / sizeof(T));
+    const std::int64_t head = misaligned == 0 ? 0 : step - misaligned;
+    if (head <= count) {
+      detail::write_vectors(y, 0, head, produce);
+      for (i = head; i + step <= count; i += step) {
+        detail::stream_register(y + i, detail::produce_register<T>(i, produce));
+      }
+    }
+  } else {
+    for (; i + step <= count; i += step) {
+      detail::store_bits(y + i, detail::produce_register<T>(i, produce), Whole{});
     }
   }
-  return values[0];
+  detail::write_vectors(y, i, count, produce);
+}
+
+// The sum of all lanes: halves are added until one is left.
+inline float sum(Floats v) {
+  using Quarter [[gnu::vector_size(16)]] = float;
+  Quarter quarters[vector_bytes / 16];
+  std::memcpy(quarters, &v, sizeof v);
+  for (int width = vector_bytes / 32; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) {
+      quarters[i] += quarters[i + width];
+    }
+  }
+  const Quarter pairs = quarters[0] + __builtin_shufflevector(quarters[0], quarters[0], 2, 3, 0, 1);
+  return pairs[0] + pairs[1];
 }
 
 namespace detail {

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gated activations: y = act(x[..., :d]) * x[..., d:], and MulAndSilu with the halves exchanged. One pass over x.
+// Limit aimed at: the stream of two reads and one write out of cache; in cache, the arithmetic of exp.
+// Backward: grad_gate = grad_y up act'(gate) and grad_up = grad_y act(gate), which share one exponential.
+#pragma once
+
+#include "elementwise.inl.hpp"
+
+#include <layerhub/layers/activation.hpp>
+
+#include <algorithm>
+
+namespace {
+
+using namespace layerhub::activation;
+
+// activated: which half of a row the activation is applied to, 0 or 1.
+template <Floats (*activation)(Floats), Floats (*slope)(Floats), int activated>
+struct Gated {
+  static constexpr std::array constraints{dtype_in("x", f32, bf16, f16), last_dim_dense("x"), last_dim_dense("y")};
+
+  static void forward(const lh_call& call) {
+    visit_float(call.in[0]->dtype, [&]<class T>() { run<T>(call, *call.in[0], *call.out[0]); });
+  }
+
+  static void backward(const lh_call& call) {
+    if (call.grad_in[0] != nullptr) {
+      visit_float(call.in[0]->dtype,
+                  [&]<class T>() { run_backward<T>(call, *call.in[0], *call.grad_out[0], *call.grad_in[0]); });
+    }
+  }
+
+ private:
+  template <class T>
+  static void run(const lh_call& call, const DLTensor& x, const DLTensor& y) {
+    const std::int64_t width = last_dim(y);
+    for_each_run<T>(call, y, [&](std::int64_t index, std::int64_t column, std::int64_t columns, bool is_streamed) {
+      const T* gate = row<T>(x, index) + activated * width + column;
+      const T* up = row<T>(x, index) + (1 - activated) * width + column;
+      write(row<T>(y, index) + column, columns, is_streamed, [&](std::int64_t i, auto extent) {
+        if (is_streamed) {
+          prefetch_ahead(gate + i);
+          prefetch_ahead(up + i);
+        }
+        return activation(load(gate + i, extent)) * load(up + i, extent);
+      });
+    });
+  }
+
+  template <class T>
+  static void run_backward(const lh_call& call, const DLTensor& x, const DLTensor& grad_y, const DLTensor& grad_x) {
+    const std::int64_t width = last_dim(grad_y);
+    for_each_run<T>(call, grad_y, [&](std::int64_t index, std::int64_t column, std::int64_t columns, bool is_streamed) {
+      const T* gate = row<T>(x, index) + activated * width + column;
+      const T* up = row<T>(x, index) + (1 - activated) * width + column;
+      const T* grad = row<T>(grad_y, index) + column;
+      T* grad_gate = row<T>(grad_x, index) + activated * width + column;
+      T* grad_up = row<T>(grad_x, index) + (1 - activated) * width + column;
+      for (std::int64_t begin = 0; begin < columns; begin += kept) {
+        const std::int64_t count = std::min(kept, columns - begin);
+        run_pair(gate + begin, up + begin, grad + begin, grad_gate + begin, grad_up + begin, count, is_streamed);
+      }
+    });
+  }
+
+  // count <= kept. Each write has one destination, as stores past the cache ask for: what is meant for the second one
+  // waits in the nearest cache.
+  template <class T>
+  static void run_pair(const T* gate, const T* up, const T* grad, T* grad_gate, T* grad_up, std::int64_t count,
+                       bool is_streamed) {
+    float waiting[kept];
+    write(grad_gate, count, is_streamed, [&](std::int64_t i, auto extent) {
+      const Floats x = load(gate + i, extent);
+      const Floats g = load(grad + i, extent);
+      store(waiting + i, g * activation(x), extent);
+      return g * load(up + i, extent) * slope(x);
+    });
+    write(grad_up, count, is_streamed, [&](std::int64_t i, auto extent) { return load(waiting + i, extent); });
+  }
+
+  static constexpr std::int64_t kept = 1024;
+};
+
+using SiluAndMul = Gated<silu, silu_slope, 0>;
+using GeluAndMul = Gated<gelu, gelu_slope, 0>;
+using GeluTanhAndMul = Gated<gelu_tanh, gelu_tanh_slope, 0>;
+using MulAndSilu = Gated<silu, silu_slope, 1>;
+
+LAYERHUB_KERNEL(SiluAndMul, layerhub::layers::SiluAndMul, "vector");
+LAYERHUB_KERNEL(GeluAndMul, layerhub::layers::GeluAndMul, "vector");
+LAYERHUB_KERNEL(GeluTanhAndMul, layerhub::layers::GeluTanhAndMul, "vector");
+LAYERHUB_KERNEL(MulAndSilu, layerhub::layers::MulAndSilu, "vector");
+
+}  // namespace
