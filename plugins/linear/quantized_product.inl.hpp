@@ -23,6 +23,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cstring>
 #include <utility>
 
 namespace {
@@ -193,6 +195,32 @@ void add_groups(const std::uint8_t* weights, std::int64_t first_block, std::int6
   }
 }
 
+// What the outliers of a row add, each with its column of the tile.
+template <Codes codes>
+void add_outliers(const std::uint8_t* weights, const RoundedRows& x, std::int64_t row, float* sums) {
+  const std::uint8_t* places = x.outlier_places(row);
+  for (std::int64_t begin = 0; begin < x.blocks(); begin += 8) {
+    std::uint64_t eight;
+    std::memcpy(&eight, places + begin, sizeof eight);
+    for (; eight != 0; eight &= ~(std::uint64_t{0xff} << (std::countr_zero(eight) / 8 * 8))) {
+      const std::int64_t block = begin + std::countr_zero(eight) / 8;
+      const int column = places[block] - 1;
+      const std::uint8_t* record = weights + block * Packed<codes>::block_bytes;
+      for (int part = 0; part < parts; ++part) {
+        const Pair pair = Packed<codes>::pair(record, part, column % 16 / 4);
+        const auto four = reinterpret_cast<Integers>(column < 16 ? pair.low : pair.high);
+        // One byte of the four columns, with its sign where codes have one.
+        const int shift = 8 * (column % 4);
+        const Integers code = codes == Codes::bytes ? four << (24 - shift) >> 24 : four >> shift & 15;
+        const Floats scale = Packed<codes>::scales(record, part) * x.outliers(row)[block];
+        float* to = sums + part * lanes;
+        const float too_much = codes == Codes::bytes ? bytes_offset : 0;  // the sums of the block hold the outlier
+        store(to, load(to, Whole{}) + (__builtin_convertvector(code, Floats) - too_much) * scale, Whole{});
+      }
+    }
+  }
+}
+
 template <Codes codes>
 void add_tile(const PackedRows& weight, std::int64_t tile, const RoundedRows& x, std::int64_t first, std::int64_t count,
               float* sums) {
@@ -211,6 +239,15 @@ void add_tile(const PackedRows& weight, std::int64_t tile, const RoundedRows& x,
   }
 }
 
+template <Codes codes>
+void add_all(const PackedRows& weight, std::int64_t tile, const RoundedRows& x, std::int64_t first, std::int64_t count,
+             float* sums) {
+  add_tile<codes>(weight, tile, x, first, count, sums);
+  for (std::int64_t r = 0; r < count; ++r) {
+    add_outliers<codes>(weight.tile(tile), x, first + r, sums + r * tile_rows);
+  }
+}
+
 }  // namespace
 
 namespace layerhub::linear {
@@ -219,9 +256,9 @@ void multiply_tile(const PackedRows& weight, std::int64_t tile, const RoundedRow
                    std::int64_t count, float* sums) {
   std::fill(sums, sums + count * tile_rows, 0.f);
   switch (weight.codes()) {
-    case Codes::nibbles: return add_tile<Codes::nibbles>(weight, tile, x, first, count, sums);
-    case Codes::nibbles_with_offset: return add_tile<Codes::nibbles_with_offset>(weight, tile, x, first, count, sums);
-    case Codes::bytes: return add_tile<Codes::bytes>(weight, tile, x, first, count, sums);
+    case Codes::nibbles: return add_all<Codes::nibbles>(weight, tile, x, first, count, sums);
+    case Codes::nibbles_with_offset: return add_all<Codes::nibbles_with_offset>(weight, tile, x, first, count, sums);
+    case Codes::bytes: return add_all<Codes::bytes>(weight, tile, x, first, count, sums);
   }
 }
 

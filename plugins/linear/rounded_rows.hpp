@@ -5,6 +5,10 @@
 // broadcasts, in the order in which it does: the rows' 32 bytes each, then their scales, then scale times sum of each
 // (what an offset of the weight is multiplied with). So a product reads one stream. The last group may be smaller.
 //
+// The largest of a block decides how finely the others are rounded, and models have blocks in which one element is far
+// above the rest: few, but nearly all of the rounding's error is theirs. An element with more than three quarters of its
+// block's energy is an outlier: it is kept as float, multiplied on its own, and the block is rounded without it.
+//
 // A NaN or infinity makes its block's scale one, and so no output is finite, as in float.
 #pragma once
 
@@ -44,6 +48,16 @@ inline std::int32_t largest_lane(Integers v) {
   return _mm_cvtsi128_si32(_mm_max_epi32(pair, _mm_shuffle_epi32(pair, 1)));
 }
 
+// The largest magnitude of a block. By the bits, which are in the order of the magnitudes; NaN is above all.
+inline float largest_magnitude(const Floats* values) {
+  Integers largest{};
+  for (int i = 0; i < vectors_of_block; ++i) {
+    const Integers magnitude = reinterpret_cast<Integers>(values[i]) & 0x7fffffff;
+    largest = largest > magnitude ? largest : magnitude;
+  }
+  return std::bit_cast<float>(largest_lane(largest));
+}
+
 // The integers of a block, each within [-127, 127], as bytes. Returns their sum.
 inline std::int32_t store_bytes(std::int8_t* to, const Integers* v) {
   __m128i halves[2];
@@ -79,9 +93,9 @@ inline std::int32_t store_bytes(std::int8_t* to, const Integers* v) {
 class RoundedRows {
  public:
   static std::size_t bytes(std::int64_t rows, std::int64_t blocks) {
-    return static_cast<std::size_t>(rows * blocks * bytes_of_row);
+    return static_cast<std::size_t>(rows * (blocks * bytes_of_row + outlier_bytes(blocks)));
   }
-  // memory: bytes(rows, blocks) of them, 4-byte aligned.
+  // memory: bytes(rows, blocks) of them, 8-byte aligned.
   RoundedRows(void* memory, std::int64_t rows, std::int64_t blocks)
       : memory_(static_cast<std::byte*>(memory)), rows_(rows), blocks_(blocks) {}
 
@@ -105,6 +119,15 @@ class RoundedRows {
   }
   static const float* scaled_sums(const std::byte* record, int count) { return scales(record, count) + count; }
 
+  // For each block of a row 1 + the index of its outlier, or 0; padded with zeros to a multiple of 8 blocks.
+  std::uint8_t* outlier_places(std::int64_t row) const {
+    return reinterpret_cast<std::uint8_t*>(memory_ + rows_ * blocks_ * bytes_of_row + row * outlier_bytes(blocks_));
+  }
+  // Their values, where there is one.
+  float* outliers(std::int64_t row) const {
+    return reinterpret_cast<float*>(outlier_places(row) + padded_to_8(blocks_));
+  }
+
   void round_row(std::int64_t row, const float* x) const {
     for (std::int64_t b = 0; b < blocks_; ++b) {
       round_block(row, b, x + b * rounded_block);
@@ -114,14 +137,19 @@ class RoundedRows {
   // 32 activations of one row.
   void round_block(std::int64_t row, std::int64_t block, const float* x) const {
     using namespace detail;
-    Floats values[vectors_of_block];
-    Integers largest{};  // of the magnitudes' bits, which are in the order of the magnitudes; NaN is above all
+    Floats values[vectors_of_block], squares{};
     for (int i = 0; i < vectors_of_block; ++i) {
       values[i] = sdk::load(x + i * lanes, sdk::Whole{});
-      const Integers magnitude = reinterpret_cast<Integers>(values[i]) & 0x7fffffff;
-      largest = largest > magnitude ? largest : magnitude;
+      squares += values[i] * values[i];
     }
-    const float scale = std::bit_cast<float>(largest_lane(largest)) / 127;
+    float largest = largest_magnitude(values), outlier = 0;
+    std::uint8_t* place = outlier_places(row) + block;
+    std::memset(place, 0, block + 1 < blocks_ ? 1 : static_cast<std::size_t>(padded_to_8(blocks_) - block));
+    if (largest * largest > 0.75f * sdk::sum(squares)) [[unlikely]] {
+      outlier = take_outlier(row, block, x, largest, values);
+      largest = largest_magnitude(values);
+    }
+    const float scale = largest / 127;
     const float inverse = scale > 0 ? 1 / scale : 0;
     Integers rounded[vectors_of_block];
     for (int i = 0; i < vectors_of_block; ++i) {
@@ -132,13 +160,31 @@ class RoundedRows {
     const int index = static_cast<int>(row % group_rows);
     std::byte* to = record(row / group_rows, block);
     const std::int32_t sum = store_bytes(reinterpret_cast<std::int8_t*>(to) + index * rounded_block, rounded);
-    const float numbers[2] = {scale, scale * static_cast<float>(sum)};
+    const float numbers[2] = {scale, scale * static_cast<float>(sum) + outlier};
     std::memcpy(to + count * rounded_block + 4 * index, &numbers[0], 4);
     std::memcpy(to + count * rounded_block + 4 * (count + index), &numbers[1], 4);
   }
 
  private:
   static constexpr std::int64_t bytes_of_row = rounded_block + 2 * sizeof(float);  // in a record
+
+  static constexpr std::int64_t padded_to_8(std::int64_t n) { return (n + 7) / 8 * 8; }
+  static constexpr std::int64_t outlier_bytes(std::int64_t blocks) {
+    return padded_to_8(blocks) * (1 + static_cast<std::int64_t>(sizeof(float)));
+  }
+
+  // Notes the element whose magnitude is `largest` and leaves 0 in its place among the values. Returns it.
+  [[gnu::noinline]] float take_outlier(std::int64_t row, std::int64_t block, const float* x, float largest,
+                                       sdk::Floats* values) const {
+    int place = 0;
+    while (x[place] != largest && x[place] != -largest) {
+      ++place;
+    }
+    outlier_places(row)[block] = static_cast<std::uint8_t>(1 + place);
+    outliers(row)[block] = x[place];
+    values[place / sdk::lanes][place % sdk::lanes] = 0;
+    return x[place];
+  }
 
   std::byte* memory_;
   std::int64_t rows_, blocks_;

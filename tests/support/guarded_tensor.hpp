@@ -33,7 +33,8 @@ class GuardedTensor {
   void upload() const;
   void download();
 
-  void fill(std::mt19937_64& random, double deviation);
+  // Normal numbers of this deviation; outliers: the share of them that are made 64 times as large.
+  void fill(std::mt19937_64& random, double deviation, double outliers = 0);
   // Sets every element to the pattern that reads as NaN, so that one which the kernel forgets is seen.
   void spoil();
   // The logical values, exactly: blocks are dequantized.

@@ -163,7 +163,8 @@ void describe(const lh_kernel& kernel, const char* layout, KernelCase& made) {
   for (const auto& [name, value] : made.numbers) {
     made.text += name + "=" + std::to_string(value) + ", ";
   }
-  made.text += "deviation " + std::to_string(static_cast<int>(made.deviation)) + ", " + layout;
+  made.text += "deviation " + std::to_string(static_cast<int>(made.deviation)) + (made.outliers > 0 ? " with outliers, " : ", ") +
+               layout;
 }
 
 // The scalars and attributes of the example; fallbacks for other attributes, 0 and 1 for other scalars.
@@ -233,6 +234,7 @@ void add_cases(const lh_kernel& kernel, const std::vector<ElementType>& types, c
       }
       KernelCase made;
       made.deviation = example.deviation;
+      made.outliers = example.outliers;
       made.tensors = plan_tensors(kernel, types, *shapes, layout);
       for (const std::uint32_t argument : absent) {
         made.tensors[argument] = {};

@@ -61,7 +61,8 @@ struct Linear {
   static std::vector<sdk::Example> examples();
 };
 
-// One row and many, row counts of the weight that fill no tile, one block and several.
+// One row and many, row counts of the weight that fill no tile, one block and several, and inputs of which single
+// elements are far above the rest.
 inline std::vector<sdk::Example> Linear::examples() {
   std::vector<sdk::Example> all;
   for (const std::int64_t rows : {1, 2, 3, 7, 8, 65, 130}) {
@@ -72,6 +73,11 @@ inline std::vector<sdk::Example> Linear::examples() {
           all.push_back({{{"input", {rows, k}}, {"weight", {n, k}}, {"output", {rows, n}}}, {}, {}});
         }
       }
+    }
+  }
+  for (const std::int64_t rows : {1, 5, 70}) {
+    for (const std::int64_t k : {32, 96, 352}) {
+      all.push_back({{{"input", {rows, k}}, {"weight", {83, k}}, {"output", {rows, 83}}}, {}, {}, 1, 1.0 / 40});
     }
   }
   return all;
