@@ -19,14 +19,20 @@ __device__ inline float power(float x) { return exp2f(1.44269504f * x); }
 __device__ inline float sigmoid(float x) { return gpu::quotient(1.f, 1.f + power(-x)); }
 
 __device__ inline float normal_density(float x) { return 0.398942280f * power(-0.5f * x * x); }
-// The probability that a standard normal number is below x, within 8e-8: formula 26.2.17 of Abramowitz and Stegun.
+// The probability that a standard normal number is below x: e^(-x^2 / 2) t p(t), the polynomial of normal_cdf in
+// sdk/vector_math.hpp with its factors joined. The error is relative, on the negative side too, where gated layers
+// multiply what is left by a large number.
 __device__ inline float normal_cdf(float x) {
-  const float t = gpu::quotient(1.f, 1.f + 0.2316419f * fabsf(x));
-  float p = 1.330274429f * t - 1.821255978f;
-  p = p * t + 1.781477937f;
-  p = p * t - 0.356563782f;
-  p = p * t + 0.319381530f;
-  const float tail = p * t * normal_density(x);
+  const float t = gpu::quotient(1.f, 1.f + 0.282842712f * fabsf(x));
+  float p = 0.0412529553f * t - 0.140318840f;
+  p = p * t + 0.0839864926f;
+  p = p * t + 0.0879652175f;
+  p = p * t + 0.0797559079f;
+  p = p * t + 0.193393446f;
+  p = p * t + 0.201887532f;
+  p = p * t + 0.226443119f;
+  p = p * t + 0.225634231f;
+  const float tail = 1.25331414f * p * t * normal_density(x);  // sqrt(pi / 2): normal_density has e^(-x^2 / 2)
   return x < 0.f ? tail : 1.f - tail;
 }
 

@@ -75,12 +75,16 @@ class Run {
       }
     }
     for (std::uint32_t a = 0; a < kernel_.n_args; ++a) {
-      if (tensors_[a] && kernel_.args[a].kind == LH_ARG_INPUT) {
+      if (tensors_[a]) {
         tensors_[a]->restore();
-        tensors_[a]->fill(random_, made_.deviation);
-        tensors_[a]->remember();
       }
     }
+    for (std::uint32_t a = 0; a < kernel_.n_args; ++a) {
+      if (tensors_[a] && kernel_.args[a].kind == LH_ARG_INPUT) {
+        tensors_[a]->fill(random_, made_.deviation, outliers_of(a));
+      }
+    }
+    remember();
     make_reference();
     restore();
     device_->replay(graph_);
@@ -88,6 +92,10 @@ class Run {
   }
 
  private:
+  double outliers_of(std::uint32_t argument) const {
+    return kernel_.args[argument].kind == LH_ARG_INPUT ? made_.outliers : 0;
+  }
+
   void make_tensors() {
     for (std::uint32_t a = 0; a < kernel_.n_args; ++a) {
       const TensorPlan& plan = made_.tensors[a];
@@ -96,7 +104,7 @@ class Run {
         if (kernel_.args[a].kind == LH_ARG_OUTPUT) {
           tensors_[a]->spoil();
         } else {
-          tensors_[a]->fill(random_, made_.deviation);
+          tensors_[a]->fill(random_, made_.deviation, outliers_of(a));
         }
       }
     }
@@ -106,13 +114,18 @@ class Run {
         tensors_[a] = std::make_unique<GuardedTensor>(made_.tensors[a], *tensors_[other]);
       }
     }
+    remember();
+    place_on(device_, tensors_);
+    upload(tensors_);  // a param is read when the instance is made
+  }
+
+  // Of all at once: an output in an input's place has the same memory.
+  void remember() {
     for (const auto& tensor : tensors_) {
       if (tensor) {
         tensor->remember();
       }
     }
-    place_on(device_, tensors_);
-    upload(tensors_);  // a param is read when the instance is made
   }
 
   void make_reference() {
