@@ -8,8 +8,15 @@
 namespace layerhub::testing {
 namespace {
 
-TEST_CASE("every kernel that this system can run keeps to its layer's reference") {
-  check_kernels(open_built_plugins(LAYERHUB_PLUGIN_ROOT));
+// Apart, so that they run side by side.
+TEST_CASE("every kernel of the cpu that this one can run keeps to its layer's reference") {
+  check_kernels(open_built_plugins(LAYERHUB_PLUGIN_ROOT, kDLCPU));
+}
+
+TEST_CASE("every kernel of another device that is here keeps to its layer's reference") {
+  for (const DLDeviceType device_type : {kDLOpenCL, kDLCUDA, kDLROCM}) {
+    check_kernels(open_built_plugins(LAYERHUB_PLUGIN_ROOT, device_type));
+  }
 }
 
 TEST_CASE("a kernel that is safe to capture can be recorded, and replayed on other inputs") {

@@ -168,7 +168,7 @@ void GuardedTensor::fill(std::mt19937_64& random, double deviation, double outli
   std::int64_t in_block = 0;
   for_each_element([&](std::size_t at) {
     if (plan_.format == nullptr) {
-      encode(plan_.dtype, normal(random) * (outliers > 0 && is_outlier(random) ? 64 : 1), memory_->data() + at);
+      encode(plan_.dtype, normal(random) * (outliers > 0 && is_outlier(random) ? 16 : 1), memory_->data() + at);
     } else if (in_block++ % plan_.format->bytes == 0) {
       fill_block(*plan_.format, random, deviation, memory_->data() + at);
     }

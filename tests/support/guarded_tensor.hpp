@@ -33,7 +33,7 @@ class GuardedTensor {
   void upload() const;
   void download();
 
-  // Normal numbers of this deviation; outliers: the share of them that are made 64 times as large.
+  // Normal numbers of this deviation; outliers: the share of them that are made 16 times as large.
   void fill(std::mt19937_64& random, double deviation, double outliers = 0);
   // Sets every element to the pattern that reads as NaN, so that one which the kernel forgets is seen.
   void spoil();

@@ -37,7 +37,7 @@ struct KernelCase {
   std::map<std::string, double, std::less<>> numbers;
   std::map<std::string, std::string, std::less<>> texts;
   double deviation = 1;
-  double outliers = 0;  // the share of an input's elements that are 64 times as large
+  double outliers = 0;  // the share of an input's elements that are 16 times as large
 };
 
 std::vector<KernelCase> cases_for(const lh_kernel& kernel, const KnownLayer& layer);

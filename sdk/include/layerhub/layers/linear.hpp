@@ -77,7 +77,7 @@ inline std::vector<sdk::Example> Linear::examples() {
   }
   for (const std::int64_t rows : {1, 5, 70}) {
     for (const std::int64_t k : {32, 96, 352}) {
-      all.push_back({{{"input", {rows, k}}, {"weight", {83, k}}, {"output", {rows, 83}}}, {}, {}, 1, 1.0 / 40});
+      all.push_back({{{"input", {rows, k}}, {"weight", {83, k}}, {"output", {rows, 83}}}, {}, {}, 1, 1.0 / 100});
     }
   }
   return all;

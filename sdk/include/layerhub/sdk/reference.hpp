@@ -42,7 +42,7 @@ struct Example {
   std::map<std::string, double, std::less<>> numbers;     // scalars and numeric attributes; else 0 and the fallback
   std::map<std::string, std::string, std::less<>> texts;  // string attributes; else the fallback
   double deviation = 1;
-  double outliers = 0;  // the share of the inputs' elements that are 64 times as large, as models have them
+  double outliers = 0;  // the share of the inputs' elements that are 16 times as large, as models have them
 };
 
 class ReferenceCall {
