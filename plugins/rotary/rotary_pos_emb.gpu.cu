@@ -55,10 +55,10 @@ template <class T>
 struct Operands {
   Heads<T> of[2];  // q, k
   Angles angles;
-  std::int64_t items;  // of threads: tokens, then groups of heads, then items of a head
-  gpu::Divisor items_of_head, groups_of_token;
-  int groups, pairs;
-  bool interleaved;
+  std::int64_t items = 0;  // of threads: tokens, then groups of heads, then items of a head
+  gpu::Divisor items_of_head{}, groups_of_token{};
+  int groups = 0, pairs = 0;
+  bool interleaved = false;
 };
 
 template <class T>

@@ -8,7 +8,7 @@
 namespace layerhub::testing {
 namespace {
 
-// An emulated launch costs some 50 ns for each wait of each thread.
+// Each wait of each emulated thread is a change of fibers.
 constexpr std::size_t at_most = 250;
 
 std::vector<BuiltLibrary> emulated(DLDeviceType device_type) {
