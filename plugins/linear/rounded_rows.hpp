@@ -6,8 +6,8 @@
 // (what an offset of the weight is multiplied with). So a product reads one stream. The last group may be smaller.
 //
 // The largest of a block decides how finely the others are rounded, and models have blocks in which one element is far
-// above the rest: few, but nearly all of the rounding's error is theirs. An element with more than three quarters of its
-// block's energy is an outlier: it is kept as float, multiplied on its own, and the block is rounded without it.
+// above the rest: few, but nearly all of the rounding's error is theirs. An element with more than three quarters of
+// its block's energy is an outlier: it is kept as float, multiplied on its own, and the block is rounded without it.
 //
 // A NaN or infinity makes its block's scale one, and so no output is finite, as in float.
 #pragma once

@@ -163,8 +163,8 @@ void describe(const lh_kernel& kernel, const char* layout, KernelCase& made) {
   for (const auto& [name, value] : made.numbers) {
     made.text += name + "=" + std::to_string(value) + ", ";
   }
-  made.text += "deviation " + std::to_string(static_cast<int>(made.deviation)) + (made.outliers > 0 ? " with outliers, " : ", ") +
-               layout;
+  made.text += "deviation " + std::to_string(static_cast<int>(made.deviation)) +
+               (made.outliers > 0 ? " with outliers, " : ", ") + layout;
 }
 
 // The scalars and attributes of the example; fallbacks for other attributes, 0 and 1 for other scalars.
