@@ -11,6 +11,9 @@
 // depend on each other. The compiler would rather do one sum after the other and spill the weights, so each step ends
 // with a barrier that it can't move sums across.
 //
+// Outliers, which are no part of the rounded rows, are added afterwards, each with its column of the packed tile: they
+// are few, and the tile is near.
+//
 // The limit with AVX-512 and VNNI: 8 of 12 vector instructions per 512 products are vpdpbusd, 2 instructions a cycle.
 // With AVX2 alone: 20 instructions per 256 products, 3 a cycle.
 #pragma once
@@ -222,8 +225,8 @@ void add_outliers(const std::uint8_t* weights, const RoundedRows& x, std::int64_
 }
 
 template <Codes codes>
-void add_tile(const PackedRows& weight, std::int64_t tile, const RoundedRows& x, std::int64_t first, std::int64_t count,
-              float* sums) {
+void add_blocks(const PackedRows& weight, std::int64_t tile, const RoundedRows& x, std::int64_t first,
+                std::int64_t count, float* sums) {
   const std::uint8_t* from = weight.tile(tile);
   if (codes == Codes::bytes || count <= group_rows) {
     add_groups<Packed<codes>>(from, 0, weight.blocks(), x, first, count, sums);
@@ -240,9 +243,9 @@ void add_tile(const PackedRows& weight, std::int64_t tile, const RoundedRows& x,
 }
 
 template <Codes codes>
-void add_all(const PackedRows& weight, std::int64_t tile, const RoundedRows& x, std::int64_t first, std::int64_t count,
-             float* sums) {
-  add_tile<codes>(weight, tile, x, first, count, sums);
+void add_tile(const PackedRows& weight, std::int64_t tile, const RoundedRows& x, std::int64_t first, std::int64_t count,
+              float* sums) {
+  add_blocks<codes>(weight, tile, x, first, count, sums);
   for (std::int64_t r = 0; r < count; ++r) {
     add_outliers<codes>(weight.tile(tile), x, first + r, sums + r * tile_rows);
   }
@@ -256,9 +259,9 @@ void multiply_tile(const PackedRows& weight, std::int64_t tile, const RoundedRow
                    std::int64_t count, float* sums) {
   std::fill(sums, sums + count * tile_rows, 0.f);
   switch (weight.codes()) {
-    case Codes::nibbles: return add_all<Codes::nibbles>(weight, tile, x, first, count, sums);
-    case Codes::nibbles_with_offset: return add_all<Codes::nibbles_with_offset>(weight, tile, x, first, count, sums);
-    case Codes::bytes: return add_all<Codes::bytes>(weight, tile, x, first, count, sums);
+    case Codes::nibbles: return add_tile<Codes::nibbles>(weight, tile, x, first, count, sums);
+    case Codes::nibbles_with_offset: return add_tile<Codes::nibbles_with_offset>(weight, tile, x, first, count, sums);
+    case Codes::bytes: return add_tile<Codes::bytes>(weight, tile, x, first, count, sums);
   }
 }
 

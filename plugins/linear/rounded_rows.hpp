@@ -3,7 +3,8 @@
 //
 // Rows are kept in groups of as many as one pass of a product takes. A group's record of a block holds what the product
 // broadcasts, in the order in which it does: the rows' 32 bytes each, then their scales, then scale times sum of each
-// (what an offset of the weight is multiplied with). So a product reads one stream. The last group may be smaller.
+// (what an offset of the weight is multiplied with; an outlier is in it). So a product reads one stream. The last group
+// may be smaller.
 //
 // The largest of a block decides how finely the others are rounded, and models have blocks in which one element is far
 // above the rest: few, but nearly all of the rounding's error is theirs. An element with more than three quarters of
