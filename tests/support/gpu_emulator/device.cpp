@@ -6,11 +6,13 @@
 #include <charconv>
 #include <cstdlib>
 #include <string_view>
+#include <utility>
 
 namespace layerhub::gpu_emulator {
 namespace {
 
-constexpr std::size_t memory_bytes = std::size_t{1} << 30;
+constexpr std::size_t memory_bytes = std::size_t{1} << 27;
+constexpr int l2_bytes = 1 << 16;
 constexpr int multiprocessors = 2;  // few, so that small tensors bring kernels whose grid fills the device to loop
 
 std::vector<std::string> list_from(const char* variable, const char* fallback) {
@@ -28,15 +30,15 @@ std::vector<std::string> list_from(const char* variable, const char* fallback) {
 Properties cuda_device(const std::string& capability) {
   int number = 80;
   std::from_chars(capability.data(), capability.data() + capability.size(), number);
-  const std::size_t shared = number / 10 == 9 || number / 10 == 10 ? 227 : 99;
   return {.name = "emulated CUDA device " + capability,
           .arch = "sm_" + capability,
           .major = number / 10,
           .minor = number % 10,
           .multiprocessors = multiprocessors,
           .warp = 32,
+          .l2_bytes = l2_bytes,
           .memory = memory_bytes,
-          .shared_bytes = shared * 1024};
+          .shared_bytes = 48 * 1024};
 }
 
 // The libraries for HIP are compiled for wavefronts of 64, which is then the warp of every device, whatever its name.
@@ -48,6 +50,7 @@ Properties rocm_device(const std::string& arch) {
           .minor = is_gfx9 ? 0 : 3,
           .multiprocessors = multiprocessors,
           .warp = 64,
+          .l2_bytes = l2_bytes,
           .memory = memory_bytes,
           .shared_bytes = 64 * 1024};
 }
@@ -128,14 +131,7 @@ const char* text_of(Vendor vendor, int code) {
   return found == nullptr ? "an unknown code" : found->text;
 }
 
-int take_last_error(Vendor vendor, bool keep) {
-  ThreadState& state = thread_state(vendor);
-  const Code code = state.last_error;
-  if (!keep) {
-    state.last_error = success;
-  }
-  return code;
-}
+int take_last_error(Vendor vendor) { return std::exchange(thread_state(vendor).last_error, success); }
 
 Code device_count(Vendor vendor, int* count) {
   return guarded(vendor, [&] {
@@ -169,16 +165,6 @@ Code get_device(Vendor vendor, int* ordinal) {
   return guarded(vendor, [&] {
     *ordinal = thread_state(vendor).current;
     return system_of(vendor).devices.empty() ? no_device : success;
-  });
-}
-
-Code synchronize_device(Vendor vendor) {
-  return on_device(vendor, [](Device& device) {
-    if (const Code code = refused_in_capture(device); code != success) {
-      return code;
-    }
-    run_all(device);
-    return success;
   });
 }
 

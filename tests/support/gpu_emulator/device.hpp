@@ -37,7 +37,6 @@ struct Graph {
 
 struct Stream {
   Device* device;
-  bool waits_for_default;
   std::deque<Work> queue{};
   std::unique_ptr<Graph> capture{};
 };
@@ -56,7 +55,7 @@ struct Device {
   DeviceMemory memory;
   Code fault = success;  // of a kernel: every later call returns it
   std::string fault_text{};
-  Stream default_stream{this, false};
+  Stream default_stream{this};
   std::set<Stream*> streams{};  // those that were created
 };
 

@@ -8,16 +8,12 @@
 
 #include "meeting.hpp"
 
-#include <bit>
 #include <cmath>
-#include <cstring>
 
 #define __host__
 #define __device__
 #define __global__
 #define __shared__ thread_local
-#define __constant__
-#define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 
 namespace layerhub::gpu_emulator {
@@ -56,7 +52,7 @@ T shuffle_from(std::uint64_t mask, T value, unsigned source, Place place) {
   return mine.value;
 }
 
-// The rules of the four shuffles: segments of `width` lanes; a source outside of the segment is the lane itself.
+// The rules of the three shuffles: segments of `width` lanes; a source outside of the segment is the lane itself.
 inline unsigned source_of_index(int index, int width) {
   return lane_index() / width * width + static_cast<unsigned>(index) % width;
 }
@@ -67,10 +63,6 @@ inline unsigned source_of_xor(int bits, int width) {
 inline unsigned source_of_down(unsigned delta, int width) {
   const unsigned lane = lane_index();
   return lane % width + delta < static_cast<unsigned>(width) ? lane + delta : lane;
-}
-inline unsigned source_of_up(unsigned delta, int width) {
-  const unsigned lane = lane_index();
-  return lane % width >= delta ? lane - delta : lane;
 }
 
 inline constexpr std::uint64_t all_lanes = ~std::uint64_t{0};
@@ -85,11 +77,6 @@ inline void __syncthreads(std::source_location place = std::source_location::cur
 
 // ---- Memory ----
 
-template <class T>
-T __ldg(const T* from) {
-  return *from;
-}
-
 // One thread of the host runs all threads of a device, and switches between them only where they wait.
 template <class T>
 T atomicAdd(T* to, T value) {
@@ -101,10 +88,6 @@ T atomicAdd(T* to, T value) {
 // ---- Arithmetic ----
 
 inline float rsqrtf(float x) { return 1.f / std::sqrt(x); }
-inline float __int_as_float(int bits) { return std::bit_cast<float>(bits); }
-inline int __float_as_int(float value) { return std::bit_cast<int>(value); }
-inline float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
-inline unsigned __float_as_uint(float value) { return std::bit_cast<unsigned>(value); }
 
 template <class T>
 constexpr T min(T a, T b) {
@@ -113,12 +96,4 @@ constexpr T min(T a, T b) {
 template <class T>
 constexpr T max(T a, T b) {
   return a < b ? b : a;
-}
-
-// The dot product of four signed bytes each, added to c.
-inline int emulated_dot4(int a, int b, int c) {
-  for (int shift = 0; shift < 32; shift += 8) {
-    c += static_cast<std::int8_t>(a >> shift) * static_cast<std::int8_t>(b >> shift);
-  }
-  return c;
 }

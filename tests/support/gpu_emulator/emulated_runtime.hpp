@@ -41,35 +41,32 @@ struct Graph;
 struct Properties {
   std::string name, arch;
   int major = 0, minor = 0, multiprocessors = 0, warp = 0;
-  std::size_t memory = 0, shared_bytes = 0;
+  int l2_bytes = 0;
+  std::size_t memory = 0, shared_bytes = 0;  // shared: of a block
 };
 
-enum class Direction { host_to_host, host_to_device, device_to_host, device_to_device, by_address };
+enum class Direction { host_to_device = 1, device_to_host, device_to_device };
 
 const char* name_of(Vendor vendor, int code);
 const char* text_of(Vendor vendor, int code);  // a failed launch: the kernel's error
-int take_last_error(Vendor vendor, bool keep);
+int take_last_error(Vendor vendor);
 
 Code device_count(Vendor vendor, int* count);
 Code properties(Vendor vendor, int ordinal, Properties* out);
 Code set_device(Vendor vendor, int ordinal);
 Code get_device(Vendor vendor, int* ordinal);
 Code memory_info(Vendor vendor, std::size_t* free, std::size_t* total);
-Code synchronize_device(Vendor vendor);
 
 Code allocate(Vendor vendor, void** memory, std::size_t bytes);
 Code release(Vendor vendor, void* memory);
-Code allocate_async(Vendor vendor, void** memory, std::size_t bytes, Stream* stream);
-Code release_async(Vendor vendor, void* memory, Stream* stream);
 Code allocate_pinned(Vendor vendor, void** memory, std::size_t bytes);
 Code release_pinned(Vendor vendor, void* memory);
 Code copy(Vendor vendor, void* to, const void* from, std::size_t bytes, Direction direction, Stream* stream);
 Code fill(Vendor vendor, void* to, int value, std::size_t bytes, Stream* stream);
 
-Code create_stream(Vendor vendor, Stream** stream, bool waits_for_default);
+Code create_stream(Vendor vendor, Stream** stream);  // does not wait for the default stream, nor that for it
 Code destroy_stream(Vendor vendor, Stream* stream);
 Code synchronize_stream(Vendor vendor, Stream* stream);
-Code query_stream(Vendor vendor, Stream* stream);
 Code device_of(Vendor vendor, Stream* stream, int* ordinal);
 Code wait_for(Vendor vendor, Stream* stream, Event* event);
 
@@ -84,7 +81,6 @@ Code launch(Vendor vendor, Launch launch, Stream* stream);
 
 Code begin_capture(Vendor vendor, Stream* stream);
 Code end_capture(Vendor vendor, Stream* stream, Graph** graph);
-Code is_capturing(Vendor vendor, Stream* stream, bool* capturing);
 Code copy_graph(Vendor vendor, Graph** copy, const Graph* graph);
 Code launch_graph(Vendor vendor, Graph* graph, Stream* stream);
 Code destroy_graph(Vendor vendor, Graph* graph);

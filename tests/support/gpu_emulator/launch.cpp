@@ -19,7 +19,7 @@ constexpr std::byte unwritten{0xff};
 constexpr std::byte behind{0x5c};
 constexpr std::size_t guard = 4096;
 
-constexpr std::size_t largest = 227 * 1024;
+constexpr std::size_t largest = 64 * 1024;  // of any device
 
 Block* running = nullptr;
 
@@ -74,8 +74,6 @@ void meet(std::uint64_t mask, void* brings, Perform perform, Place place) {
 }
 
 unsigned lane_index() { return running->lane(); }
-
-unsigned lanes_of_a_warp() { return running->launch().warp; }
 
 void fail(const char* text, const char* file, unsigned line) {
   const std::string whole = std::string(text) + " at " + text_of(file, line);

@@ -26,9 +26,8 @@ void sync_threads(Place place);
 using Perform = void (*)(void* const* brought, unsigned lanes);
 void meet(std::uint64_t mask, void* brings, Perform perform, Place place);
 
-// The index of the calling thread in its warp, and the number of lanes of a whole warp.
+// The index of the calling thread in its warp.
 unsigned lane_index();
-unsigned lanes_of_a_warp();
 
 // Ends the launch with this error of the kernel, "<text> at <file>:<line>": the thread's stack is given up.
 [[noreturn]] void fail(const char* text, const char* file, unsigned line);

@@ -37,11 +37,9 @@ Side side_of(System& system, const void* address) {
 bool agrees(Direction direction, const Side& to, const Side& from) {
   const bool to_device = to.device != nullptr, from_device = from.device != nullptr;
   switch (direction) {
-    case Direction::host_to_host: return !to_device && !from_device;
     case Direction::host_to_device: return to_device && !from_device;
     case Direction::device_to_host: return !to_device && from_device;
     case Direction::device_to_device: return to_device && from_device;
-    case Direction::by_address: return true;
   }
   return false;
 }
@@ -86,32 +84,6 @@ Code release(Vendor vendor, void* memory) {
   });
 }
 
-Code allocate_async(Vendor vendor, void** memory, std::size_t bytes, Stream* stream) {
-  return on_device(vendor, [&](Device& device) {
-    if (stream != nullptr && !device.streams.contains(stream)) {
-      return invalid_handle;
-    }
-    if (const Code code = refused_in_capture(device); code != success) {
-      return code;
-    }
-    *memory = device.memory.allocate(bytes);
-    return *memory == nullptr ? out_of_memory : success;
-  });
-}
-
-Code release_async(Vendor vendor, void* memory, Stream* stream) {
-  return on_device(vendor, [&](Device& device) {
-    if (!device.memory.is_allocated(memory, 1) || (stream != nullptr && !device.streams.contains(stream))) {
-      return invalid_value;
-    }
-    if (const Code code = refused_in_capture(device); code != success) {
-      return code;
-    }
-    enqueue(stream_of(device, stream), [&device, memory] { device.memory.release(memory); });
-    return success;
-  });
-}
-
 Code allocate_pinned(Vendor vendor, void** memory, std::size_t bytes) {
   return on_device(vendor, [&](Device&) {
     *memory = std::malloc(std::max<std::size_t>(bytes, 1));
@@ -144,10 +116,6 @@ Code copy(Vendor vendor, void* to, const void* from, std::size_t bytes, Directio
     const Side target = side_of(system_of(vendor), to), source = side_of(system_of(vendor), from);
     if (!agrees(direction, target, source) || !is_whole(target, to, bytes) || !is_whole(source, from, bytes)) {
       return invalid_value;
-    }
-    if (target.device == nullptr && source.device == nullptr) {
-      std::memcpy(to, from, bytes);
-      return success;
     }
     Stream& used = stream_of(device, stream);
     const bool from_pageable = source.device == nullptr && !source.is_pinned;

@@ -15,40 +15,23 @@ using EMULATED(Graph_t) = layerhub::gpu_emulator::Graph*;
 using EMULATED(GraphExec_t) = layerhub::gpu_emulator::Graph*;
 
 enum EMULATED(MemcpyKind) {
-  EMULATED(MemcpyHostToHost),
-  EMULATED(MemcpyHostToDevice),
+  EMULATED(MemcpyHostToDevice) = 1,
   EMULATED(MemcpyDeviceToHost),
-  EMULATED(MemcpyDeviceToDevice),
-  EMULATED(MemcpyDefault)
+  EMULATED(MemcpyDeviceToDevice)
 };
 
-enum EMULATED(StreamCaptureMode) {
-  EMULATED(StreamCaptureModeGlobal),
-  EMULATED(StreamCaptureModeThreadLocal),
-  EMULATED(StreamCaptureModeRelaxed)
-};
+enum EMULATED(StreamCaptureMode) { EMULATED(StreamCaptureModeThreadLocal) = 1 };
 
-enum EMULATED(StreamCaptureStatus) { EMULATED(StreamCaptureStatusNone), EMULATED(StreamCaptureStatusActive) };
-
-inline constexpr unsigned EMULATED(StreamDefault) = 0, EMULATED(StreamNonBlocking) = 1;
-inline constexpr unsigned EMULATED(EventDefault) = 0, EMULATED(EventBlockingSync) = 1, EMULATED(EventDisableTiming) = 2;
-inline constexpr unsigned EMULATED(HostRegisterDefault) = 0;
+enum EMULATED(StreamFlags) { EMULATED(StreamNonBlocking) = 1 };
 
 // ---- Errors ----
 
 inline const char* EMULATED(GetErrorName)(EMULATED(Error_t) code) {
   return layerhub::gpu_emulator::name_of(emulated_vendor, code);
 }
-inline const char* EMULATED(GetErrorString)(EMULATED(Error_t) code) {
-  return layerhub::gpu_emulator::text_of(emulated_vendor, code);
-}
 inline EMULATED(Error_t) EMULATED(GetLastError)() {
-  return static_cast<EMULATED(Error_t)>(layerhub::gpu_emulator::take_last_error(emulated_vendor, false));
+  return static_cast<EMULATED(Error_t)>(layerhub::gpu_emulator::take_last_error(emulated_vendor));
 }
-inline EMULATED(Error_t) EMULATED(PeekAtLastError)() {
-  return static_cast<EMULATED(Error_t)>(layerhub::gpu_emulator::take_last_error(emulated_vendor, true));
-}
-
 // One function of the runtime: its name here, the parameters, the function behind it and what that is given.
 #define EMULATED_FUNCTION(Name, parameters, function, ...)                             \
   inline EMULATED(Error_t) EMULATED(Name) parameters {                                 \
@@ -58,19 +41,37 @@ inline EMULATED(Error_t) EMULATED(PeekAtLastError)() {
 
 // ---- Devices ----
 
+inline EMULATED(Error_t) emulated_multiprocessors(int* count, int ordinal) {
+  layerhub::gpu_emulator::Properties from;
+  const int code = layerhub::gpu_emulator::properties(emulated_vendor, ordinal, &from);
+  *count = from.multiprocessors;
+  return static_cast<EMULATED(Error_t)>(code);
+}
+
+// What is in both vendors' structs of properties; `more` fills what is in one.
+template <class Out, class More>
+EMULATED(Error_t)
+emulated_properties(Out* out, int ordinal, More&& more) {
+  layerhub::gpu_emulator::Properties from;
+  const int code = layerhub::gpu_emulator::properties(emulated_vendor, ordinal, &from);
+  *out = {};
+  from.name.copy(out->name, sizeof out->name - 1);
+  out->totalGlobalMem = from.memory;
+  out->major = from.major;
+  out->minor = from.minor;
+  more(from);
+  return static_cast<EMULATED(Error_t)>(code);
+}
+
 EMULATED_FUNCTION(GetDeviceCount, (int* count), device_count, count)
 EMULATED_FUNCTION(SetDevice, (int ordinal), set_device, ordinal)
 EMULATED_FUNCTION(GetDevice, (int* ordinal), get_device, ordinal)
-EMULATED_FUNCTION(DeviceSynchronize, (), synchronize_device)
 EMULATED_FUNCTION(MemGetInfo, (std::size_t * free, std::size_t* total), memory_info, free, total)
 
 // ---- Memory ----
 
 EMULATED_FUNCTION(Malloc, (void** memory, std::size_t bytes), allocate, memory, bytes)
 EMULATED_FUNCTION(Free, (void* memory), release, memory)
-EMULATED_FUNCTION(MallocAsync, (void** memory, std::size_t bytes, EMULATED(Stream_t) stream), allocate_async, memory,
-                  bytes, stream)
-EMULATED_FUNCTION(FreeAsync, (void* memory, EMULATED(Stream_t) stream), release_async, memory, stream)
 EMULATED_FUNCTION(MemsetAsync, (void* to, int value, std::size_t bytes, EMULATED(Stream_t) stream), fill, to, value,
                   bytes, stream)
 EMULATED_FUNCTION(MemcpyAsync,
@@ -81,17 +82,13 @@ EMULATED_FUNCTION(MemcpyPeerAsync, (void* to, int, const void* from, int, std::s
 
 // ---- Streams and events ----
 
-EMULATED_FUNCTION(StreamCreate, (EMULATED(Stream_t) * stream), create_stream, stream, true)
-EMULATED_FUNCTION(StreamCreateWithFlags, (EMULATED(Stream_t) * stream, unsigned flags), create_stream, stream,
-                  flags == EMULATED(StreamDefault))
+EMULATED_FUNCTION(StreamCreateWithFlags, (EMULATED(Stream_t) * stream, EMULATED(StreamFlags)), create_stream, stream)
 EMULATED_FUNCTION(StreamDestroy, (EMULATED(Stream_t) stream), destroy_stream, stream)
 EMULATED_FUNCTION(StreamSynchronize, (EMULATED(Stream_t) stream), synchronize_stream, stream)
-EMULATED_FUNCTION(StreamQuery, (EMULATED(Stream_t) stream), query_stream, stream)
 EMULATED_FUNCTION(StreamGetDevice, (EMULATED(Stream_t) stream, int* ordinal), device_of, stream, ordinal)
 EMULATED_FUNCTION(StreamWaitEvent, (EMULATED(Stream_t) stream, EMULATED(Event_t) event, unsigned = 0), wait_for, stream,
                   event)
 EMULATED_FUNCTION(EventCreate, (EMULATED(Event_t) * event), create_event, event)
-EMULATED_FUNCTION(EventCreateWithFlags, (EMULATED(Event_t) * event, unsigned), create_event, event)
 EMULATED_FUNCTION(EventDestroy, (EMULATED(Event_t) event), destroy_event, event)
 EMULATED_FUNCTION(EventRecord, (EMULATED(Event_t) event, EMULATED(Stream_t) stream = nullptr), record_event, event,
                   stream)
@@ -107,14 +104,6 @@ EMULATED_FUNCTION(StreamEndCapture, (EMULATED(Stream_t) stream, EMULATED(Graph_t
 EMULATED_FUNCTION(GraphLaunch, (EMULATED(GraphExec_t) graph, EMULATED(Stream_t) stream), launch_graph, graph, stream)
 EMULATED_FUNCTION(GraphDestroy, (EMULATED(Graph_t) graph), destroy_graph, graph)
 EMULATED_FUNCTION(GraphExecDestroy, (EMULATED(GraphExec_t) graph), destroy_graph, graph)
-
-inline EMULATED(Error_t)
-    EMULATED(StreamIsCapturing)(EMULATED(Stream_t) stream, EMULATED(StreamCaptureStatus) * status) {
-  bool capturing = false;
-  const auto code = layerhub::gpu_emulator::is_capturing(emulated_vendor, stream, &capturing);
-  *status = capturing ? EMULATED(StreamCaptureStatusActive) : EMULATED(StreamCaptureStatusNone);
-  return static_cast<EMULATED(Error_t)>(code);
-}
 
 // ---- Launches ----
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streams, events, launches and graphs. A stream's work runs when somebody waits for it; the default stream keeps to
-// CUDA's rule of old: it and the streams that were not made to ignore it wait for each other.
+// Streams, events, launches and graphs. A stream's work runs when somebody waits for it. The default stream is one like
+// the others: those that are created do not wait for it, nor it for them.
 #include "device.hpp"
 
 #include <algorithm>
@@ -11,16 +11,6 @@ namespace layerhub::gpu_emulator {
 namespace {
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-// The streams of the device that wait for the default stream, as it does for them.
-template <class Visit>
-void for_each_that_waits_for_default(Device& device, Visit&& visit) {
-  for (Stream* stream : device.streams) {
-    if (stream->waits_for_default) {
-      visit(*stream);
-    }
-  }
-}
 
 // The device's stream for a handle; nullptr for a handle that is another device's.
 Stream* find_stream(Device& device, Stream* stream) {
@@ -55,8 +45,7 @@ Code check_sizes(const Device& device, const Launch& launch) {
       grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) {
     return invalid_configuration;
   }
-  const std::size_t without_asking = device.vendor == Vendor::cuda ? 48 * 1024 : device.properties.shared_bytes;
-  return launch.shared_bytes > without_asking ? invalid_value : success;
+  return launch.shared_bytes > device.properties.shared_bytes ? invalid_value : success;
 }
 
 }  // namespace
@@ -86,12 +75,6 @@ void enqueue(Stream& stream, Work work) {
     stream.capture->nodes.push_back(std::move(work));
     return;
   }
-  Device& device = *stream.device;
-  if (&stream == &device.default_stream) {
-    for_each_that_waits_for_default(device, [](Stream& other) { run_queue(other); });
-  } else if (stream.waits_for_default) {
-    run_queue(device.default_stream);
-  }
   stream.queue.push_back(std::move(work));
 }
 
@@ -108,9 +91,9 @@ Code refused_in_capture(Device& device) {
 
 // ---- Streams ----
 
-Code create_stream(Vendor vendor, Stream** stream, bool waits_for_default) {
+Code create_stream(Vendor vendor, Stream** stream) {
   return on_device(vendor, [&](Device& device) {
-    *stream = new Stream{&device, waits_for_default};
+    *stream = new Stream{&device};
     device.streams.insert(*stream);
     return success;
   });
@@ -152,21 +135,8 @@ Code synchronize_stream(Vendor vendor, Stream* stream) {
       waited.capture->broken = true;
       return not_in_capture;
     }
-    if (&waited == &waited.device->default_stream) {
-      for_each_that_waits_for_default(*waited.device, [](Stream& other) { run_queue(other); });
-    }
     run_queue(waited);
     return success;
-  });
-}
-
-Code query_stream(Vendor vendor, Stream* stream) {
-  return on_stream(vendor, stream, [](Stream& asked) {
-    if (asked.capture != nullptr) {
-      asked.capture->broken = true;
-      return not_in_capture;
-    }
-    return asked.queue.empty() ? success : not_ready;
   });
 }
 
@@ -308,13 +278,6 @@ Code end_capture(Vendor vendor, Stream* stream, Graph** graph) {
       return capture_broken;
     }
     *graph = new Graph(*made);
-    return success;
-  });
-}
-
-Code is_capturing(Vendor vendor, Stream* stream, bool* capturing) {
-  return on_stream(vendor, stream, [&](Stream& asked) {
-    *capturing = asked.capture != nullptr;
     return success;
   });
 }

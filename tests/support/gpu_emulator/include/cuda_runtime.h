@@ -11,12 +11,8 @@ inline constexpr auto emulated_vendor = layerhub::gpu_emulator::Vendor::cuda;
 
 enum cudaError_t {
   cudaSuccess = 0,
-  cudaErrorInvalidValue = 1,
-  cudaErrorMemoryAllocation = 2,
   cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
-  cudaErrorInvalidDevice = 101,
-  cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600
 };
 
@@ -25,40 +21,20 @@ enum cudaError_t {
 #undef EMULATED_FUNCTION
 #undef EMULATED
 
-enum cudaDeviceAttr {
-  cudaDevAttrMultiProcessorCount = 16,
-  cudaDevAttrComputeCapabilityMajor = 75,
-  cudaDevAttrComputeCapabilityMinor = 76
-};
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
 
 struct cudaDeviceProp {
   char name[256];
-  std::size_t totalGlobalMem, sharedMemPerBlock, sharedMemPerBlockOptin;
-  int major, minor, multiProcessorCount, warpSize;
+  std::size_t totalGlobalMem;
+  int major, minor, l2CacheSize;
 };
 
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* out, int ordinal) {
-  layerhub::gpu_emulator::Properties from;
-  const int code = layerhub::gpu_emulator::properties(emulated_vendor, ordinal, &from);
-  *out = {};
-  from.name.copy(out->name, sizeof out->name - 1);
-  out->totalGlobalMem = from.memory;
-  out->sharedMemPerBlock = 48 * 1024;
-  out->sharedMemPerBlockOptin = from.shared_bytes;
-  out->major = from.major;
-  out->minor = from.minor;
-  out->multiProcessorCount = from.multiprocessors;
-  out->warpSize = from.warp;
-  return static_cast<cudaError_t>(code);
+  return emulated_properties(out, ordinal, [&](const auto& from) { out->l2CacheSize = from.l2_bytes; });
 }
 
-inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int ordinal) {
-  layerhub::gpu_emulator::Properties from;
-  const int code = layerhub::gpu_emulator::properties(emulated_vendor, ordinal, &from);
-  *value = attribute == cudaDevAttrMultiProcessorCount      ? from.multiprocessors
-           : attribute == cudaDevAttrComputeCapabilityMajor ? from.major
-                                                            : from.minor;
-  return static_cast<cudaError_t>(code);
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int ordinal) {
+  return emulated_multiprocessors(value, ordinal);
 }
 
 inline cudaError_t cudaDriverGetVersion(int* version) { return *version = CUDART_VERSION, cudaSuccess; }
@@ -110,9 +86,11 @@ T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32,
   using namespace layerhub::gpu_emulator;
   return shuffle_from(mask, value, source_of_down(delta, width), place);
 }
-inline void __syncwarp(unsigned mask = 0xffffffffu, std::source_location place = std::source_location::current()) {
-  layerhub::gpu_emulator::meet(
-      mask, &mask, [](void* const*, unsigned) {}, place);
-}
 
-inline int __dp4a(int a, int b, int sum) { return emulated_dot4(a, b, sum); }
+// The dot product of four signed bytes each, added to the sum.
+inline int __dp4a(int a, int b, int sum) {
+  for (int shift = 0; shift < 32; shift += 8) {
+    sum += static_cast<std::int8_t>(a >> shift) * static_cast<std::int8_t>(b >> shift);
+  }
+  return sum;
+}

@@ -9,12 +9,8 @@ inline constexpr auto emulated_vendor = layerhub::gpu_emulator::Vendor::rocm;
 
 enum hipError_t {
   hipSuccess = 0,
-  hipErrorInvalidValue = 1,
-  hipErrorOutOfMemory = 2,
   hipErrorInsufficientDriver = 35,
   hipErrorNoDevice = 100,
-  hipErrorInvalidDevice = 101,
-  hipErrorInvalidHandle = 400,
   hipErrorNotReady = 600
 };
 
@@ -23,35 +19,22 @@ enum hipError_t {
 #undef EMULATED_FUNCTION
 #undef EMULATED
 
-enum hipDeviceAttribute_t { hipDeviceAttributeMultiprocessorCount, hipDeviceAttributeWarpSize };
+enum hipDeviceAttribute_t { hipDeviceAttributeMultiprocessorCount };
 
 struct hipDeviceProp_t {
   char name[256];
-  std::size_t totalGlobalMem, sharedMemPerBlock;
-  int major, minor, multiProcessorCount, warpSize;
+  std::size_t totalGlobalMem;
+  int major, minor;
   char gcnArchName[256];
 };
 
 inline hipError_t hipGetDeviceProperties(hipDeviceProp_t* out, int ordinal) {
-  layerhub::gpu_emulator::Properties from;
-  const int code = layerhub::gpu_emulator::properties(emulated_vendor, ordinal, &from);
-  *out = {};
-  from.name.copy(out->name, sizeof out->name - 1);
-  from.arch.copy(out->gcnArchName, sizeof out->gcnArchName - 1);
-  out->totalGlobalMem = from.memory;
-  out->sharedMemPerBlock = from.shared_bytes;
-  out->major = from.major;
-  out->minor = from.minor;
-  out->multiProcessorCount = from.multiprocessors;
-  out->warpSize = from.warp;
-  return static_cast<hipError_t>(code);
+  return emulated_properties(
+      out, ordinal, [&](const auto& from) { from.arch.copy(out->gcnArchName, sizeof out->gcnArchName - 1); });
 }
 
-inline hipError_t hipDeviceGetAttribute(int* value, hipDeviceAttribute_t attribute, int ordinal) {
-  layerhub::gpu_emulator::Properties from;
-  const int code = layerhub::gpu_emulator::properties(emulated_vendor, ordinal, &from);
-  *value = attribute == hipDeviceAttributeMultiprocessorCount ? from.multiprocessors : from.warp;
-  return static_cast<hipError_t>(code);
+inline hipError_t hipDeviceGetAttribute(int* value, hipDeviceAttribute_t, int ordinal) {
+  return emulated_multiprocessors(value, ordinal);
 }
 
 inline hipError_t hipRuntimeGetVersion(int* version) { return *version = 50221153, hipSuccess; }
