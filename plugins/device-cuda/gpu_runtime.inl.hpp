@@ -4,8 +4,7 @@
 //
 // Memory is an address, a stream cudaStream_t, a graph cudaGraphExec_t. Allocation is the plain one, which every device
 // has: a host allocates when it is set up, and what it gives back is not waited for by anything that runs.
-#include <layerhub/abi/device.h>
-#include <layerhub/sdk/extension.hpp>
+#include <layerhub/sdk/device_runtime.hpp>
 
 #include <atomic>
 #include <vector>
@@ -60,8 +59,8 @@ const Devices& devices() {
 // Throws for an ordinal that is not there, and for a device that is lost.
 GpuDevice& device_at(std::uint32_t ordinal) {
   if (ordinal >= devices().all.size()) {
-    throw Failure(LH_INVALID, std::string("there is no ") + Vendor::name + " device of ordinal " +
-                                  std::to_string(ordinal));
+    throw Failure(LH_INVALID,
+                  std::string("there is no ") + Vendor::name + " device of ordinal " + std::to_string(ordinal));
   }
   GpuDevice& device = *devices().all[ordinal];
   if (device.lost.load(std::memory_order_relaxed)) {
@@ -107,239 +106,208 @@ LAYERHUB_GPU(GraphExec_t) graph_of(void* graph) { return static_cast<LAYERHUB_GP
 char* at(void* memory, std::size_t offset) { return static_cast<char*>(memory) + offset; }
 const char* at(const void* memory, std::size_t offset) { return static_cast<const char*>(memory) + offset; }
 
-// ---- lh.device/1 ----
+struct GpuRuntime {
+  static std::int32_t count(std::uint32_t* out, lh_error* error) {
+    *out = 0;
+    return guarded(error, [&] {
+      *out = static_cast<std::uint32_t>(devices().all.size());
+      if (*out == 0) {
+        fail(error, LH_OK, devices().why_none);
+      }
+    });
+  }
 
-std::int32_t count(std::uint32_t* out, lh_error* error) {
-  *out = 0;
-  return guarded(error, [&] {
-    *out = static_cast<std::uint32_t>(devices().all.size());
-    if (*out == 0) {
-      fail(error, LH_OK, devices().why_none);
-    }
-  });
-}
+  static std::int32_t info(std::uint32_t ordinal, lh_device_info* out, lh_error* error) {
+    return on_device(ordinal, error, [&] {
+      const GpuDevice& device = device_at(ordinal);
+      lh_device_info whole{};
+      whole.struct_size = out->struct_size;
+      whole.capability = device.capability;
+      whole.device = {LAYERHUB_GPU_DEVICE, static_cast<std::int32_t>(ordinal)};
+      whole.total_memory = device.memory;
+      std::size_t free = 0, total = 0;
+      check(LAYERHUB_GPU(MemGetInfo)(&free, &total), "to ask for free memory");
+      whole.free_memory = free;
+      whole.arch = str(device.arch);
+      whole.name = str(device.name);
+      whole.driver = str(devices().driver);
+      std::memcpy(out, &whole, std::min<std::size_t>(out->struct_size, sizeof whole));
+    });
+  }
 
-std::int32_t info(std::uint32_t ordinal, lh_device_info* out, lh_error* error) {
-  return on_device(ordinal, error, [&] {
-    const GpuDevice& device = device_at(ordinal);
-    lh_device_info whole{};
-    whole.struct_size = out->struct_size;
-    whole.capability = device.capability;
-    whole.device = {LAYERHUB_GPU_DEVICE, static_cast<std::int32_t>(ordinal)};
-    whole.total_memory = device.memory;
-    std::size_t free = 0, total = 0;
-    check(LAYERHUB_GPU(MemGetInfo)(&free, &total), "to ask for free memory");
-    whole.free_memory = free;
-    whole.arch = str(device.arch);
-    whole.name = str(device.name);
-    whole.driver = str(devices().driver);
-    std::memcpy(out, &whole, std::min<std::size_t>(out->struct_size, sizeof whole));
-  });
-}
+  static std::int32_t version(std::uint32_t* major, std::uint32_t* minor, lh_error* error) {
+    return guarded(error, [&] {
+      const Version version = Vendor::version();
+      *major = version.major;
+      *minor = version.minor;
+    });
+  }
 
-std::int32_t version(std::uint32_t* major, std::uint32_t* minor, lh_error* error) {
-  return guarded(error, [&] {
-    const Version version = Vendor::version();
-    *major = version.major;
-    *minor = version.minor;
-  });
-}
+  static std::int32_t allocate(std::uint32_t ordinal, std::size_t bytes, void*, void** out, lh_error* error) {
+    return on_device(ordinal, error, [&] { check(LAYERHUB_GPU(Malloc)(out, bytes), "to allocate"); });
+  }
 
-std::int32_t allocate(std::uint32_t ordinal, std::size_t bytes, void*, void** out, lh_error* error) {
-  return on_device(ordinal, error, [&] { check(LAYERHUB_GPU(Malloc)(out, bytes), "to allocate"); });
-}
+  // To free waits for what was enqueued before, on every stream.
+  static void release(std::uint32_t ordinal, void* memory, void*) {
+    give_back(ordinal, [&] { return LAYERHUB_GPU(Free)(memory); });
+  }
 
-// To free waits for what was enqueued before, on every stream.
-void release(std::uint32_t ordinal, void* memory, void*) {
-  give_back(ordinal, [&] { return LAYERHUB_GPU(Free)(memory); });
-}
+  static std::int32_t allocate_pinned(std::size_t bytes, void** out, lh_error* error) {
+    return guarded(error, [&] { check(Vendor::allocate_pinned(out, bytes), "to allocate pinned memory"); });
+  }
 
-std::int32_t allocate_pinned(std::size_t bytes, void** out, lh_error* error) {
-  return guarded(error, [&] { check(Vendor::allocate_pinned(out, bytes), "to allocate pinned memory"); });
-}
+  static void release_pinned(void* memory) {
+    static_cast<void>(guarded(nullptr, [&] { check(Vendor::release_pinned(memory), "to free pinned memory"); }));
+  }
 
-void release_pinned(void* memory) {
-  static_cast<void>(guarded(nullptr, [&] { check(Vendor::release_pinned(memory), "to free pinned memory"); }));
-}
+  static std::int32_t copy(DLDevice to, void* dst, std::size_t dst_offset, DLDevice from, const void* src,
+                           std::size_t src_offset, std::size_t bytes, void* stream, lh_error* error) {
+    const bool to_device = to.device_type == LAYERHUB_GPU_DEVICE, from_device = from.device_type == LAYERHUB_GPU_DEVICE;
+    const auto ordinal = static_cast<std::uint32_t>(to_device ? to.device_id : from.device_id);
+    return on_device(ordinal, error, [&] {
+      void* target = at(dst, dst_offset);
+      const void* source = at(src, src_offset);
+      if (to_device && from_device && to.device_id != from.device_id) {
+        device_at(static_cast<std::uint32_t>(from.device_id));
+        check(LAYERHUB_GPU(MemcpyPeerAsync)(target, to.device_id, source, from.device_id, bytes, stream_of(stream)),
+              "to copy between devices");
+        return;
+      }
+      const auto kind = to_device && from_device ? LAYERHUB_GPU(MemcpyDeviceToDevice)
+                        : to_device              ? LAYERHUB_GPU(MemcpyHostToDevice)
+                                                 : LAYERHUB_GPU(MemcpyDeviceToHost);
+      check(LAYERHUB_GPU(MemcpyAsync)(target, source, bytes, kind, stream_of(stream)), "to copy");
+    });
+  }
 
-std::int32_t copy(DLDevice to, void* dst, std::size_t dst_offset, DLDevice from, const void* src,
-                  std::size_t src_offset, std::size_t bytes, void* stream, lh_error* error) {
-  const bool to_device = to.device_type == LAYERHUB_GPU_DEVICE, from_device = from.device_type == LAYERHUB_GPU_DEVICE;
-  const auto ordinal = static_cast<std::uint32_t>(to_device ? to.device_id : from.device_id);
-  return on_device(ordinal, error, [&] {
-    void* target = at(dst, dst_offset);
-    const void* source = at(src, src_offset);
-    if (to_device && from_device && to.device_id != from.device_id) {
-      device_at(static_cast<std::uint32_t>(from.device_id));
-      check(LAYERHUB_GPU(MemcpyPeerAsync)(target, to.device_id, source, from.device_id, bytes, stream_of(stream)),
-            "to copy between devices");
-      return;
-    }
-    const auto kind = to_device && from_device ? LAYERHUB_GPU(MemcpyDeviceToDevice)
-                      : to_device              ? LAYERHUB_GPU(MemcpyHostToDevice)
-                                               : LAYERHUB_GPU(MemcpyDeviceToHost);
-    check(LAYERHUB_GPU(MemcpyAsync)(target, source, bytes, kind, stream_of(stream)), "to copy");
-  });
-}
+  static std::int32_t fill(std::uint32_t ordinal, void* dst, std::size_t offset, std::uint8_t value, std::size_t bytes,
+                           void* stream, lh_error* error) {
+    return on_device(ordinal, error, [&] {
+      check(LAYERHUB_GPU(MemsetAsync)(at(dst, offset), value, bytes, stream_of(stream)), "to fill");
+    });
+  }
 
-std::int32_t fill(std::uint32_t ordinal, void* dst, std::size_t offset, std::uint8_t value, std::size_t bytes,
-                  void* stream, lh_error* error) {
-  return on_device(ordinal, error, [&] {
-    check(LAYERHUB_GPU(MemsetAsync)(at(dst, offset), value, bytes, stream_of(stream)), "to fill");
-  });
-}
+  // It does not wait for the default stream, nor that for it.
+  static std::int32_t stream_create(std::uint32_t ordinal, void** out, lh_error* error) {
+    return on_device(ordinal, error, [&] {
+      LAYERHUB_GPU(Stream_t) stream = nullptr;
+      check(LAYERHUB_GPU(StreamCreateWithFlags)(&stream, LAYERHUB_GPU(StreamNonBlocking)), "to make a stream");
+      *out = stream;
+    });
+  }
 
-// It does not wait for the default stream, nor that for it.
-std::int32_t stream_create(std::uint32_t ordinal, void** out, lh_error* error) {
-  return on_device(ordinal, error, [&] {
-    LAYERHUB_GPU(Stream_t) stream = nullptr;
-    check(LAYERHUB_GPU(StreamCreateWithFlags)(&stream, LAYERHUB_GPU(StreamNonBlocking)), "to make a stream");
-    *out = stream;
-  });
-}
+  static void stream_destroy(std::uint32_t ordinal, void* stream) {
+    give_back(ordinal, [&] { return LAYERHUB_GPU(StreamDestroy)(stream_of(stream)); });
+  }
 
-void stream_destroy(std::uint32_t ordinal, void* stream) {
-  give_back(ordinal, [&] { return LAYERHUB_GPU(StreamDestroy)(stream_of(stream)); });
-}
+  static std::int32_t stream_synchronize(std::uint32_t ordinal, void* stream, lh_error* error) {
+    return on_device(ordinal, error,
+                     [&] { check(LAYERHUB_GPU(StreamSynchronize)(stream_of(stream)), "to wait for a stream"); });
+  }
 
-std::int32_t stream_synchronize(std::uint32_t ordinal, void* stream, lh_error* error) {
-  return on_device(ordinal, error,
-                   [&] { check(LAYERHUB_GPU(StreamSynchronize)(stream_of(stream)), "to wait for a stream"); });
-}
+  static std::int32_t stream_ordinal(void* stream, std::uint32_t* out, lh_error* error) {
+    return guarded(error,
+                   [&] { *out = Vendor::ordinal_of(stream_of(stream), static_cast<int>(devices().all.size())); });
+  }
 
-std::int32_t stream_ordinal(void* stream, std::uint32_t* out, lh_error* error) {
-  return guarded(
-      error, [&] { *out = Vendor::ordinal_of(stream_of(stream), static_cast<int>(devices().all.size())); });
-}
+  static std::int32_t stream_wait_event(std::uint32_t ordinal, void* stream, void* event, lh_error* error) {
+    return on_device(ordinal, error, [&] {
+      check(LAYERHUB_GPU(StreamWaitEvent)(stream_of(stream), event_of(event), 0), "to make a stream wait");
+    });
+  }
 
-std::int32_t stream_wait_event(std::uint32_t ordinal, void* stream, void* event, lh_error* error) {
-  return on_device(ordinal, error, [&] {
-    check(LAYERHUB_GPU(StreamWaitEvent)(stream_of(stream), event_of(event), 0), "to make a stream wait");
-  });
-}
+  static std::int32_t event_record(std::uint32_t ordinal, void* stream, void** out, lh_error* error) {
+    return on_device(ordinal, error, [&] {
+      LAYERHUB_GPU(Event_t) event = nullptr;
+      check(LAYERHUB_GPU(EventCreate)(&event), "to make an event");
+      if (const auto code = LAYERHUB_GPU(EventRecord)(event, stream_of(stream)); code != LAYERHUB_GPU(Success)) {
+        static_cast<void>(LAYERHUB_GPU(EventDestroy)(event));
+        check(code, "to record an event");
+      }
+      *out = event;
+    });
+  }
 
-std::int32_t event_record(std::uint32_t ordinal, void* stream, void** out, lh_error* error) {
-  return on_device(ordinal, error, [&] {
-    LAYERHUB_GPU(Event_t) event = nullptr;
-    check(LAYERHUB_GPU(EventCreate)(&event), "to make an event");
-    if (const auto code = LAYERHUB_GPU(EventRecord)(event, stream_of(stream)); code != LAYERHUB_GPU(Success)) {
-      static_cast<void>(LAYERHUB_GPU(EventDestroy)(event));
-      check(code, "to record an event");
-    }
-    *out = event;
-  });
-}
+  static std::int32_t event_query(std::uint32_t ordinal, void* event, std::uint32_t* done, lh_error* error) {
+    return on_device(ordinal, error, [&] {
+      const auto code = LAYERHUB_GPU(EventQuery)(event_of(event));
+      *done = code == LAYERHUB_GPU(Success) ? 1 : 0;
+      if (code == LAYERHUB_GPU(ErrorNotReady)) {
+        static_cast<void>(LAYERHUB_GPU(GetLastError)());  // an answer, no error
+        return;
+      }
+      check(code, "work before an event");
+    });
+  }
 
-std::int32_t event_query(std::uint32_t ordinal, void* event, std::uint32_t* done, lh_error* error) {
-  return on_device(ordinal, error, [&] {
-    const auto code = LAYERHUB_GPU(EventQuery)(event_of(event));
-    *done = code == LAYERHUB_GPU(Success) ? 1 : 0;
-    if (code == LAYERHUB_GPU(ErrorNotReady)) {
-      static_cast<void>(LAYERHUB_GPU(GetLastError)());  // an answer, no error
-      return;
-    }
-    check(code, "work before an event");
-  });
-}
+  static std::int32_t event_synchronize(std::uint32_t ordinal, void* event, lh_error* error) {
+    return on_device(ordinal, error,
+                     [&] { check(LAYERHUB_GPU(EventSynchronize)(event_of(event)), "to wait for an event"); });
+  }
 
-std::int32_t event_synchronize(std::uint32_t ordinal, void* event, lh_error* error) {
-  return on_device(ordinal, error,
-                   [&] { check(LAYERHUB_GPU(EventSynchronize)(event_of(event)), "to wait for an event"); });
-}
+  static std::int32_t event_elapsed(std::uint32_t ordinal, void* first, void* second, double* seconds,
+                                    lh_error* error) {
+    return on_device(ordinal, error, [&] {
+      float milliseconds = 0;
+      check(LAYERHUB_GPU(EventElapsedTime)(&milliseconds, event_of(first), event_of(second)),
+            "to measure between events");
+      *seconds = 1e-3 * static_cast<double>(milliseconds);
+    });
+  }
 
-std::int32_t event_elapsed(std::uint32_t ordinal, void* first, void* second, double* seconds, lh_error* error) {
-  return on_device(ordinal, error, [&] {
-    float milliseconds = 0;
-    check(LAYERHUB_GPU(EventElapsedTime)(&milliseconds, event_of(first), event_of(second)),
-          "to measure between events");
-    *seconds = 1e-3 * static_cast<double>(milliseconds);
-  });
-}
+  static void event_destroy(std::uint32_t ordinal, void* event) {
+    give_back(ordinal, [&] { return LAYERHUB_GPU(EventDestroy)(event_of(event)); });
+  }
 
-void event_destroy(std::uint32_t ordinal, void* event) {
-  give_back(ordinal, [&] { return LAYERHUB_GPU(EventDestroy)(event_of(event)); });
-}
+  static std::int32_t current(std::uint32_t* ordinal, lh_error* error) {
+    return guarded(error, [&] {
+      int device = 0;
+      check(LAYERHUB_GPU(GetDevice)(&device), "to ask for the current device");
+      *ordinal = static_cast<std::uint32_t>(device);
+    });
+  }
 
-std::int32_t current(std::uint32_t* ordinal, lh_error* error) {
-  return guarded(error, [&] {
-    int device = 0;
-    check(LAYERHUB_GPU(GetDevice)(&device), "to ask for the current device");
-    *ordinal = static_cast<std::uint32_t>(device);
-  });
-}
+  static std::int32_t set_current(std::uint32_t ordinal, lh_error* error) {
+    return guarded(error, [&] {
+      device_at(ordinal);
+      check(LAYERHUB_GPU(SetDevice)(static_cast<int>(ordinal)), "to change the current device");
+    });
+  }
 
-std::int32_t set_current(std::uint32_t ordinal, lh_error* error) {
-  return guarded(error, [&] {
-    device_at(ordinal);
-    check(LAYERHUB_GPU(SetDevice)(static_cast<int>(ordinal)), "to change the current device");
-  });
-}
+  static std::int32_t last_error(std::uint32_t ordinal, lh_error* error) {
+    return on_device(ordinal, error, [] {});
+  }
 
-std::int32_t last_error(std::uint32_t ordinal, lh_error* error) {
-  return on_device(ordinal, error, [] {});
-}
+  // Other threads may go on as they like while this one records.
+  static std::int32_t capture_begin(std::uint32_t ordinal, void* stream, lh_error* error) {
+    return on_device(ordinal, error, [&] {
+      check(LAYERHUB_GPU(StreamBeginCapture)(stream_of(stream), LAYERHUB_GPU(StreamCaptureModeThreadLocal)),
+            "to begin a capture");
+    });
+  }
 
-// Other threads may go on as they like while this one records.
-std::int32_t capture_begin(std::uint32_t ordinal, void* stream, lh_error* error) {
-  return on_device(ordinal, error, [&] {
-    check(LAYERHUB_GPU(StreamBeginCapture)(stream_of(stream), LAYERHUB_GPU(StreamCaptureModeThreadLocal)),
-          "to begin a capture");
-  });
-}
+  static std::int32_t capture_end(std::uint32_t ordinal, void* stream, void** out, lh_error* error) {
+    return on_device(ordinal, error, [&] {
+      LAYERHUB_GPU(Graph_t) graph = nullptr;
+      LAYERHUB_GPU(GraphExec_t) ready = nullptr;
+      check(LAYERHUB_GPU(StreamEndCapture)(stream_of(stream), &graph), "to end a capture");
+      const auto code = Vendor::instantiate(&ready, graph);
+      static_cast<void>(LAYERHUB_GPU(GraphDestroy)(graph));
+      check(code, "to make a graph ready");
+      *out = ready;
+    });
+  }
 
-std::int32_t capture_end(std::uint32_t ordinal, void* stream, void** out, lh_error* error) {
-  return on_device(ordinal, error, [&] {
-    LAYERHUB_GPU(Graph_t) graph = nullptr;
-    LAYERHUB_GPU(GraphExec_t) ready = nullptr;
-    check(LAYERHUB_GPU(StreamEndCapture)(stream_of(stream), &graph), "to end a capture");
-    const auto code = Vendor::instantiate(&ready, graph);
-    static_cast<void>(LAYERHUB_GPU(GraphDestroy)(graph));
-    check(code, "to make a graph ready");
-    *out = ready;
-  });
-}
+  static std::int32_t graph_launch(std::uint32_t ordinal, void* graph, void* stream, lh_error* error) {
+    return on_device(ordinal, error, [&] {
+      check(LAYERHUB_GPU(GraphLaunch)(graph_of(graph), stream_of(stream)), "to launch a graph");
+    });
+  }
 
-std::int32_t graph_launch(std::uint32_t ordinal, void* graph, void* stream, lh_error* error) {
-  return on_device(ordinal, error,
-                   [&] { check(LAYERHUB_GPU(GraphLaunch)(graph_of(graph), stream_of(stream)), "to launch a graph"); });
-}
-
-void graph_destroy(std::uint32_t ordinal, void* graph) {
-  give_back(ordinal, [&] { return LAYERHUB_GPU(GraphExecDestroy)(graph_of(graph)); });
-}
-
-constinit const lh_device_1 runtime = [] {
-  lh_device_1 table{};
-  table.struct_size = sizeof table;
-  table.device_type = LAYERHUB_GPU_DEVICE;
-  table.count = &count;
-  table.info = &info;
-  table.version = &version;
-  table.allocate = &allocate;
-  table.release = &release;
-  table.allocate_pinned = &allocate_pinned;
-  table.release_pinned = &release_pinned;
-  table.copy = &copy;
-  table.fill = &fill;
-  table.stream_create = &stream_create;
-  table.stream_destroy = &stream_destroy;
-  table.stream_synchronize = &stream_synchronize;
-  table.stream_ordinal = &stream_ordinal;
-  table.stream_wait_event = &stream_wait_event;
-  table.event_record = &event_record;
-  table.event_query = &event_query;
-  table.event_synchronize = &event_synchronize;
-  table.event_elapsed = &event_elapsed;
-  table.event_destroy = &event_destroy;
-  table.current = &current;
-  table.set_current = &set_current;
-  table.last_error = &last_error;
-  table.capture_begin = &capture_begin;
-  table.capture_end = &capture_end;
-  table.graph_launch = &graph_launch;
-  table.graph_destroy = &graph_destroy;
-  return table;
-}();
-LAYERHUB_EXTENSION(LH_DEVICE_1_ID, runtime);
+  static void graph_destroy(std::uint32_t ordinal, void* graph) {
+    give_back(ordinal, [&] { return LAYERHUB_GPU(GraphExecDestroy)(graph_of(graph)); });
+  }
+};
+LAYERHUB_DEVICE_RUNTIME(LAYERHUB_GPU_DEVICE, GpuRuntime);
 
 }  // namespace

@@ -4,8 +4,7 @@
 //
 // An address of memory is a cl_mem. Events are cl_events of markers; an event of an idle queue is done as soon as the
 // driver has seen it.
-#include <layerhub/abi/device.h>
-#include <layerhub/sdk/extension.hpp>
+#include <layerhub/sdk/device_runtime.hpp>
 #include <layerhub/sdk/opencl_api.hpp>
 
 #include <algorithm>
@@ -134,220 +133,196 @@ T number(cl_device_id device, cl_device_info what) {
   return value;
 }
 
-// ---- lh.device/1 ----
+struct OpenClRuntime {
+  static std::int32_t count(std::uint32_t* out, lh_error* error) {
+    *out = static_cast<std::uint32_t>(devices().all.size());
+    return *out != 0 ? std::int32_t{LH_OK} : fail(error, LH_OK, devices().why_none);
+  }
 
-std::int32_t count(std::uint32_t* out, lh_error* error) {
-  *out = static_cast<std::uint32_t>(devices().all.size());
-  return *out != 0 ? std::int32_t{LH_OK} : fail(error, LH_OK, devices().why_none);
-}
+  static std::int32_t info(std::uint32_t ordinal, lh_device_info* out, lh_error* error) {
+    return guarded(ordinal, error, [&] {
+      const ClDevice& device = device_at(ordinal);
+      lh_device_info whole{};
+      whole.struct_size = out->struct_size;
+      whole.capability = device.version;
+      whole.device = {kDLOpenCL, static_cast<std::int32_t>(ordinal)};
+      whole.total_memory = number<cl_ulong>(device.id, CL_DEVICE_GLOBAL_MEM_SIZE);
+      whole.name = str(device.name);
+      whole.driver = str(device.driver);
+      std::memcpy(out, &whole, std::min<std::size_t>(out->struct_size, sizeof whole));
+    });
+  }
 
-std::int32_t info(std::uint32_t ordinal, lh_device_info* out, lh_error* error) {
-  return guarded(ordinal, error, [&] {
-    const ClDevice& device = device_at(ordinal);
-    lh_device_info whole{};
-    whole.struct_size = out->struct_size;
-    whole.capability = device.version;
-    whole.device = {kDLOpenCL, static_cast<std::int32_t>(ordinal)};
-    whole.total_memory = number<cl_ulong>(device.id, CL_DEVICE_GLOBAL_MEM_SIZE);
-    whole.name = str(device.name);
-    whole.driver = str(device.driver);
-    std::memcpy(out, &whole, std::min<std::size_t>(out->struct_size, sizeof whole));
-  });
-}
+  static std::int32_t version(std::uint32_t* major, std::uint32_t* minor, lh_error*) {
+    const auto least = std::min_element(devices().all.begin(), devices().all.end(),
+                                        [](const ClDevice* a, const ClDevice* b) { return a->version < b->version; });
+    *major = (*least)->version / 10;
+    *minor = (*least)->version % 10;
+    return LH_OK;
+  }
 
-std::int32_t version(std::uint32_t* major, std::uint32_t* minor, lh_error*) {
-  const auto least = std::min_element(devices().all.begin(), devices().all.end(),
-                                      [](const ClDevice* a, const ClDevice* b) { return a->version < b->version; });
-  *major = (*least)->version / 10;
-  *minor = (*least)->version % 10;
-  return LH_OK;
-}
-
-std::int32_t allocate(std::uint32_t ordinal, std::size_t bytes, void*, void** out, lh_error* error) {
-  return guarded(ordinal, error, [&] {
-    cl_int code = CL_SUCCESS;
-    *out = api().clCreateBuffer(device_at(ordinal).context, CL_MEM_READ_WRITE, bytes, nullptr, &code);
-    check(code, "clCreateBuffer", true);
-  });
-}
-
-// A buffer lives until the work that uses it has run, whoever gives it back: OpenCL counts.
-void release(std::uint32_t, void* pointer, void*) { api().clReleaseMemObject(memory(pointer)); }
-
-std::int32_t copy(DLDevice to, void* dst, std::size_t dst_offset, DLDevice from, const void* src,
-                  std::size_t src_offset, std::size_t bytes, void* stream, lh_error* error) {
-  const bool to_device = to.device_type == kDLOpenCL, from_device = from.device_type == kDLOpenCL;
-  const auto ordinal = static_cast<std::uint32_t>(to_device ? to.device_id : from.device_id);
-  return guarded(ordinal, error, [&] {
-    device_at(ordinal);
-    if (to_device && from_device && to.device_id != from.device_id) {  // contexts share nothing: through the host
-      std::vector<char> staged(bytes);
+  static std::int32_t allocate(std::uint32_t ordinal, std::size_t bytes, void*, void** out, lh_error* error) {
+    return guarded(ordinal, error, [&] {
       cl_int code = CL_SUCCESS;
-      const ClDevice& source = device_at(static_cast<std::uint32_t>(from.device_id));
-      const cl_command_queue reader = api().clCreateCommandQueue(source.context, source.id, 0, &code);
+      *out = api().clCreateBuffer(device_at(ordinal).context, CL_MEM_READ_WRITE, bytes, nullptr, &code);
+      check(code, "clCreateBuffer", true);
+    });
+  }
+
+  // A buffer lives until the work that uses it has run, whoever gives it back: OpenCL counts.
+  static void release(std::uint32_t, void* pointer, void*) { api().clReleaseMemObject(memory(pointer)); }
+
+  static std::int32_t copy(DLDevice to, void* dst, std::size_t dst_offset, DLDevice from, const void* src,
+                           std::size_t src_offset, std::size_t bytes, void* stream, lh_error* error) {
+    const bool to_device = to.device_type == kDLOpenCL, from_device = from.device_type == kDLOpenCL;
+    const auto ordinal = static_cast<std::uint32_t>(to_device ? to.device_id : from.device_id);
+    return guarded(ordinal, error, [&] {
+      device_at(ordinal);
+      if (to_device && from_device && to.device_id != from.device_id) {  // contexts share nothing: through the host
+        std::vector<char> staged(bytes);
+        cl_int code = CL_SUCCESS;
+        const ClDevice& source = device_at(static_cast<std::uint32_t>(from.device_id));
+        const cl_command_queue reader = api().clCreateCommandQueue(source.context, source.id, 0, &code);
+        check(code, "clCreateCommandQueue");
+        code = api().clEnqueueReadBuffer(reader, memory(src), CL_TRUE, src_offset, bytes, staged.data(), 0, nullptr,
+                                         nullptr);
+        api().clReleaseCommandQueue(reader);
+        check(code, "clEnqueueReadBuffer");
+        check(api().clEnqueueWriteBuffer(queue(stream), memory(dst), CL_TRUE, dst_offset, bytes, staged.data(), 0,
+                                         nullptr, nullptr),
+              "clEnqueueWriteBuffer");
+      } else if (to_device && from_device) {
+        check(api().clEnqueueCopyBuffer(queue(stream), memory(src), memory(dst), src_offset, dst_offset, bytes, 0,
+                                        nullptr, nullptr),
+              "clEnqueueCopyBuffer");
+      } else if (to_device) {
+        check(api().clEnqueueWriteBuffer(queue(stream), memory(dst), CL_FALSE, dst_offset, bytes,
+                                         static_cast<const char*>(src) + src_offset, 0, nullptr, nullptr),
+              "clEnqueueWriteBuffer");
+      } else {
+        check(api().clEnqueueReadBuffer(queue(stream), memory(src), CL_FALSE, src_offset, bytes,
+                                        static_cast<char*>(dst) + dst_offset, 0, nullptr, nullptr),
+              "clEnqueueReadBuffer");
+      }
+      check(api().clFlush(queue(stream)), "clFlush");
+    });
+  }
+
+  static std::int32_t fill(std::uint32_t ordinal, void* dst, std::size_t offset, std::uint8_t value, std::size_t bytes,
+                           void* stream, lh_error* error) {
+    return guarded(ordinal, error, [&] {
+      device_at(ordinal);
+      check(api().clEnqueueFillBuffer(queue(stream), memory(dst), &value, 1, offset, bytes, 0, nullptr, nullptr),
+            "clEnqueueFillBuffer");
+    });
+  }
+
+  static std::int32_t stream_create(std::uint32_t ordinal, void** out, lh_error* error) {
+    return guarded(ordinal, error, [&] {
+      const ClDevice& device = device_at(ordinal);
+      cl_int code = CL_SUCCESS;
+      *out = api().clCreateCommandQueue(device.context, device.id, CL_QUEUE_PROFILING_ENABLE, &code);
       check(code, "clCreateCommandQueue");
-      code = api().clEnqueueReadBuffer(reader, memory(src), CL_TRUE, src_offset, bytes, staged.data(), 0, nullptr,
-                                       nullptr);
-      api().clReleaseCommandQueue(reader);
-      check(code, "clEnqueueReadBuffer");
-      check(api().clEnqueueWriteBuffer(queue(stream), memory(dst), CL_TRUE, dst_offset, bytes, staged.data(), 0,
-                                       nullptr, nullptr),
-            "clEnqueueWriteBuffer");
-    } else if (to_device && from_device) {
-      check(api().clEnqueueCopyBuffer(queue(stream), memory(src), memory(dst), src_offset, dst_offset, bytes, 0,
-                                      nullptr, nullptr),
-            "clEnqueueCopyBuffer");
-    } else if (to_device) {
-      check(api().clEnqueueWriteBuffer(queue(stream), memory(dst), CL_FALSE, dst_offset, bytes,
-                                       static_cast<const char*>(src) + src_offset, 0, nullptr, nullptr),
-            "clEnqueueWriteBuffer");
-    } else {
-      check(api().clEnqueueReadBuffer(queue(stream), memory(src), CL_FALSE, src_offset, bytes,
-                                      static_cast<char*>(dst) + dst_offset, 0, nullptr, nullptr),
-            "clEnqueueReadBuffer");
-    }
-    check(api().clFlush(queue(stream)), "clFlush");
-  });
-}
-
-std::int32_t fill(std::uint32_t ordinal, void* dst, std::size_t offset, std::uint8_t value, std::size_t bytes,
-                  void* stream, lh_error* error) {
-  return guarded(ordinal, error, [&] {
-    device_at(ordinal);
-    check(api().clEnqueueFillBuffer(queue(stream), memory(dst), &value, 1, offset, bytes, 0, nullptr, nullptr),
-          "clEnqueueFillBuffer");
-  });
-}
-
-std::int32_t stream_create(std::uint32_t ordinal, void** out, lh_error* error) {
-  return guarded(ordinal, error, [&] {
-    const ClDevice& device = device_at(ordinal);
-    cl_int code = CL_SUCCESS;
-    *out = api().clCreateCommandQueue(device.context, device.id, CL_QUEUE_PROFILING_ENABLE, &code);
-    check(code, "clCreateCommandQueue");
-  });
-}
-
-void stream_destroy(std::uint32_t, void* stream) { api().clReleaseCommandQueue(queue(stream)); }
-
-std::int32_t stream_synchronize(std::uint32_t ordinal, void* stream, lh_error* error) {
-  return guarded(ordinal, error, [&] {
-    device_at(ordinal);
-    check(api().clFinish(queue(stream)), "clFinish");
-  });
-}
-
-// A queue of another context is of no device here, even where the hardware is the same: memory is the context's.
-std::int32_t stream_ordinal(void* stream, std::uint32_t* out, lh_error* error) {
-  cl_context context = nullptr;
-  cl_command_queue_properties properties = 0;
-  if (api().clGetCommandQueueInfo(queue(stream), CL_QUEUE_CONTEXT, sizeof context, &context, nullptr) != CL_SUCCESS) {
-    return fail(error, LH_INVALID, "it is no command queue");
+    });
   }
-  api().clGetCommandQueueInfo(queue(stream), CL_QUEUE_PROPERTIES, sizeof properties, &properties, nullptr);
-  if ((properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) != 0) {
-    return fail(error, LH_INVALID, "the queue runs out of order; make one that does not");
+
+  static void stream_destroy(std::uint32_t, void* stream) { api().clReleaseCommandQueue(queue(stream)); }
+
+  static std::int32_t stream_synchronize(std::uint32_t ordinal, void* stream, lh_error* error) {
+    return guarded(ordinal, error, [&] {
+      device_at(ordinal);
+      check(api().clFinish(queue(stream)), "clFinish");
+    });
   }
-  const auto found = std::find_if(devices().all.begin(), devices().all.end(),
-                                  [&](const ClDevice* device) { return device->context == context; });
-  if (found == devices().all.end()) {
-    return fail(error, LH_INVALID, "the queue is of a context of its own; make it in the device's \"opencl.context\"");
+
+  // A queue of another context is of no device here, even where the hardware is the same: memory is the context's.
+  static std::int32_t stream_ordinal(void* stream, std::uint32_t* out, lh_error* error) {
+    cl_context context = nullptr;
+    cl_command_queue_properties properties = 0;
+    if (api().clGetCommandQueueInfo(queue(stream), CL_QUEUE_CONTEXT, sizeof context, &context, nullptr) != CL_SUCCESS) {
+      return fail(error, LH_INVALID, "it is no command queue");
+    }
+    api().clGetCommandQueueInfo(queue(stream), CL_QUEUE_PROPERTIES, sizeof properties, &properties, nullptr);
+    if ((properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE) != 0) {
+      return fail(error, LH_INVALID, "the queue runs out of order; make one that does not");
+    }
+    const auto found = std::find_if(devices().all.begin(), devices().all.end(),
+                                    [&](const ClDevice* device) { return device->context == context; });
+    if (found == devices().all.end()) {
+      return fail(error, LH_INVALID,
+                  "the queue is of a context of its own; make it in the device's \"opencl.context\"");
+    }
+    *out = static_cast<std::uint32_t>(found - devices().all.begin());
+    return LH_OK;
   }
-  *out = static_cast<std::uint32_t>(found - devices().all.begin());
-  return LH_OK;
-}
 
-std::int32_t stream_wait_event(std::uint32_t ordinal, void* stream, void* event, lh_error* error) {
-  return guarded(ordinal, error, [&] {
-    const cl_event waited = event_of(event);
-    check(api().clEnqueueBarrierWithWaitList(queue(stream), 1, &waited, nullptr), "clEnqueueBarrierWithWaitList");
-  });
-}
+  static std::int32_t stream_wait_event(std::uint32_t ordinal, void* stream, void* event, lh_error* error) {
+    return guarded(ordinal, error, [&] {
+      const cl_event waited = event_of(event);
+      check(api().clEnqueueBarrierWithWaitList(queue(stream), 1, &waited, nullptr), "clEnqueueBarrierWithWaitList");
+    });
+  }
 
-std::int32_t event_record(std::uint32_t ordinal, void* stream, void** out, lh_error* error) {
-  return guarded(ordinal, error, [&] {
-    device_at(ordinal);
-    cl_event marker = nullptr;
-    check(api().clEnqueueMarkerWithWaitList(queue(stream), 0, nullptr, &marker), "clEnqueueMarkerWithWaitList");
-    *out = marker;
-    check(api().clFlush(queue(stream)), "clFlush");  // else it might never be done for one who only asks
-  });
-}
+  static std::int32_t event_record(std::uint32_t ordinal, void* stream, void** out, lh_error* error) {
+    return guarded(ordinal, error, [&] {
+      device_at(ordinal);
+      cl_event marker = nullptr;
+      check(api().clEnqueueMarkerWithWaitList(queue(stream), 0, nullptr, &marker), "clEnqueueMarkerWithWaitList");
+      *out = marker;
+      check(api().clFlush(queue(stream)), "clFlush");  // else it might never be done for one who only asks
+    });
+  }
 
-std::int32_t event_query(std::uint32_t ordinal, void* event, std::uint32_t* done, lh_error* error) {
-  return guarded(ordinal, error, [&] {
-    cl_int state = CL_QUEUED;
-    check(api().clGetEventInfo(event_of(event), CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, nullptr),
-          "clGetEventInfo");
-    if (state < 0) {
-      throw Failure(LH_DEVICE_LOST, "work before an event ended with " + error_name(state));
-    }
-    *done = state == CL_COMPLETE ? 1 : 0;
-  });
-}
+  static std::int32_t event_query(std::uint32_t ordinal, void* event, std::uint32_t* done, lh_error* error) {
+    return guarded(ordinal, error, [&] {
+      cl_int state = CL_QUEUED;
+      check(api().clGetEventInfo(event_of(event), CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, nullptr),
+            "clGetEventInfo");
+      if (state < 0) {
+        throw Failure(LH_DEVICE_LOST, "work before an event ended with " + error_name(state));
+      }
+      *done = state == CL_COMPLETE ? 1 : 0;
+    });
+  }
 
-std::int32_t event_synchronize(std::uint32_t ordinal, void* event, lh_error* error) {
-  return guarded(ordinal, error, [&] {
-    const cl_event waited = event_of(event);
-    check(api().clWaitForEvents(1, &waited), "clWaitForEvents");
-  });
-}
+  static std::int32_t event_synchronize(std::uint32_t ordinal, void* event, lh_error* error) {
+    return guarded(ordinal, error, [&] {
+      const cl_event waited = event_of(event);
+      check(api().clWaitForEvents(1, &waited), "clWaitForEvents");
+    });
+  }
 
-std::int32_t event_elapsed(std::uint32_t ordinal, void* first, void* second, double* seconds, lh_error* error) {
-  return guarded(ordinal, error, [&] {
-    std::array<cl_ulong, 2> nanoseconds{};
-    const std::array events{event_of(first), event_of(second)};
-    for (std::size_t i = 0; i < 2; ++i) {
-      check(api().clGetEventProfilingInfo(events[i], CL_PROFILING_COMMAND_END, sizeof nanoseconds[i], &nanoseconds[i],
-                                          nullptr),
-            "clGetEventProfilingInfo");
-    }
-    *seconds = 1e-9 * (static_cast<double>(nanoseconds[1]) - static_cast<double>(nanoseconds[0]));
-  });
-}
+  static std::int32_t event_elapsed(std::uint32_t ordinal, void* first, void* second, double* seconds,
+                                    lh_error* error) {
+    return guarded(ordinal, error, [&] {
+      std::array<cl_ulong, 2> nanoseconds{};
+      const std::array events{event_of(first), event_of(second)};
+      for (std::size_t i = 0; i < 2; ++i) {
+        check(api().clGetEventProfilingInfo(events[i], CL_PROFILING_COMMAND_END, sizeof nanoseconds[i], &nanoseconds[i],
+                                            nullptr),
+              "clGetEventProfilingInfo");
+      }
+      *seconds = 1e-9 * (static_cast<double>(nanoseconds[1]) - static_cast<double>(nanoseconds[0]));
+    });
+  }
 
-void event_destroy(std::uint32_t, void* event) { api().clReleaseEvent(event_of(event)); }
+  static void event_destroy(std::uint32_t, void* event) { api().clReleaseEvent(event_of(event)); }
 
-std::int32_t last_error(std::uint32_t ordinal, lh_error* error) {
-  return guarded(ordinal, error, [&] { device_at(ordinal); });
-}
+  static std::int32_t last_error(std::uint32_t ordinal, lh_error* error) {
+    return guarded(ordinal, error, [&] { device_at(ordinal); });
+  }
 
-std::int32_t native(std::uint32_t ordinal, const char* what, void** out, lh_error* error) {
-  return guarded(ordinal, error, [&] {
-    const std::string_view name(what);
-    if (name != "opencl.context" && name != "opencl.device") {
-      throw Failure(LH_UNSUPPORTED, "OpenCL devices have opencl.context and opencl.device");
-    }
-    const ClDevice& device = device_at(ordinal);
-    *out = name == "opencl.context" ? static_cast<void*>(device.context) : static_cast<void*>(device.id);
-  });
-}
-
-constinit const lh_device_1 runtime = [] {
-  lh_device_1 table{};
-  table.struct_size = sizeof table;
-  table.device_type = kDLOpenCL;
-  table.count = &count;
-  table.info = &info;
-  table.version = &version;
-  table.allocate = &allocate;
-  table.release = &release;
-  table.copy = &copy;
-  table.fill = &fill;
-  table.stream_create = &stream_create;
-  table.stream_destroy = &stream_destroy;
-  table.stream_synchronize = &stream_synchronize;
-  table.stream_ordinal = &stream_ordinal;
-  table.stream_wait_event = &stream_wait_event;
-  table.event_record = &event_record;
-  table.event_query = &event_query;
-  table.event_synchronize = &event_synchronize;
-  table.event_elapsed = &event_elapsed;
-  table.event_destroy = &event_destroy;
-  table.last_error = &last_error;
-  table.native = &native;
-  return table;
-}();
-LAYERHUB_EXTENSION(LH_DEVICE_1_ID, runtime);
+  static std::int32_t native(std::uint32_t ordinal, const char* what, void** out, lh_error* error) {
+    return guarded(ordinal, error, [&] {
+      const std::string_view name(what);
+      if (name != "opencl.context" && name != "opencl.device") {
+        throw Failure(LH_UNSUPPORTED, "OpenCL devices have opencl.context and opencl.device");
+      }
+      const ClDevice& device = device_at(ordinal);
+      *out = name == "opencl.context" ? static_cast<void*>(device.context) : static_cast<void*>(device.id);
+    });
+  }
+};
+LAYERHUB_DEVICE_RUNTIME(kDLOpenCL, OpenClRuntime);
 
 }  // namespace

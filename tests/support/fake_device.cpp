@@ -3,9 +3,8 @@
 // FAKE_CAPABILITY and FAKE_CAPABILITY + 10; FAKE_NO_DEVICES: none and a reason.
 #include "support/fake_device.hpp"
 
-#include <layerhub/abi/device.h>
 #include <layerhub/sdk/call.hpp>
-#include <layerhub/sdk/extension.hpp>
+#include <layerhub/sdk/device_runtime.hpp>
 
 #include <array>
 #include <cstdlib>
@@ -119,60 +118,6 @@ char* bytes_at(DLDevice device, const void* memory, std::size_t offset) {
   return static_cast<char*>(const_cast<void*>(memory)) + offset;
 }
 
-// ---- lh.device/1 ----
-
-std::int32_t count(std::uint32_t* out, [[maybe_unused]] lh_error* error) {
-#ifdef FAKE_NO_DEVICES
-  *out = 0;
-  return fail(error, LH_OK, "no driver of the fake is installed");
-#else
-  *out = n_devices;
-  return LH_OK;
-#endif
-}
-
-std::int32_t info(std::uint32_t ordinal, lh_device_info* out, lh_error* error) {
-  if (const std::int32_t status = check(ordinal, error)) {
-    return status;
-  }
-  const FakeDevice& device = device_at(ordinal);
-  out->capability = FAKE_CAPABILITY + 10 * ordinal;
-  out->device = {static_cast<DLDeviceType>(FAKE_DEVICE_TYPE), static_cast<std::int32_t>(ordinal)};
-  out->total_memory = device.limit;
-  out->free_memory = device.limit - device.allocated;
-  out->name = layerhub::sdk::str(ordinal == 0 ? "fake 0" : "fake 1");
-  out->driver = layerhub::sdk::str("1.0");
-  return LH_OK;
-}
-
-std::int32_t version(std::uint32_t* major, std::uint32_t* minor, lh_error*) {
-  *major = FAKE_VERSION / 10;
-  *minor = FAKE_VERSION % 10;
-  return LH_OK;
-}
-
-std::int32_t allocate(std::uint32_t ordinal, std::size_t bytes, void*, void** out, lh_error* error) {
-  std::lock_guard lock(state().mutex);
-  if (const std::int32_t status = check(ordinal, error)) {
-    return status;
-  }
-  FakeDevice& device = device_at(ordinal);
-  if (bytes > device.limit - device.allocated) {
-    return fail(error, LH_OUT_OF_MEMORY,
-                "the fake has " + std::to_string(device.limit - device.allocated) + " bytes left");
-  }
-  device.allocated += bytes;
-  auto* bytes_and_size = static_cast<char*>(std::malloc(bytes + 64));
-  std::memcpy(bytes_and_size, &bytes, sizeof bytes);
-  std::memset(bytes_and_size + 64, 0xcd, bytes);
-#ifdef FAKE_HANDLES
-  *out = &state().handles.emplace_back(FakeBuffer{bytes_and_size + 64});
-#else
-  *out = bytes_and_size + 64;
-#endif
-  return LH_OK;
-}
-
 void release_now(std::uint32_t ordinal, void* memory) {
 #ifdef FAKE_HANDLES
   auto* buffer = static_cast<FakeBuffer*>(memory);
@@ -186,126 +131,9 @@ void release_now(std::uint32_t ordinal, void* memory) {
   std::free(base);
 }
 
-void release(std::uint32_t ordinal, void* memory, void* stream) {
-  std::lock_guard lock(state().mutex);
-  if (stream == nullptr) {
-    release_now(ordinal, memory);
-  } else {
-    static_cast<Queue*>(static_cast<FakeStream*>(stream))->steps.push_back({[=] { release_now(ordinal, memory); }});
-  }
-}
-
 const SharedEvent& shared(void* event) { return *static_cast<SharedEvent*>(event); }
 
 Queue& queue_of(void* stream) { return *static_cast<Queue*>(static_cast<FakeStream*>(stream)); }
-
-std::int32_t copy(DLDevice to, void* dst, std::size_t dst_offset, DLDevice from, const void* src,
-                  std::size_t src_offset, std::size_t bytes, void* stream, lh_error* error) {
-  std::lock_guard lock(state().mutex);
-  Queue& queue = queue_of(stream);
-  if (const std::int32_t status = check(queue.ordinal, error)) {
-    return status;
-  }
-  queue.steps.push_back({[=] { std::memmove(bytes_at(to, dst, dst_offset), bytes_at(from, src, src_offset), bytes); }});
-  return LH_OK;
-}
-
-std::int32_t fill(std::uint32_t ordinal, void* dst, std::size_t offset, std::uint8_t value, std::size_t bytes,
-                  void* stream, lh_error* error) {
-  std::lock_guard lock(state().mutex);
-  const DLDevice here{static_cast<DLDeviceType>(FAKE_DEVICE_TYPE), static_cast<std::int32_t>(ordinal)};
-  queue_of(stream).steps.push_back({[=] { std::memset(bytes_at(here, dst, offset), value, bytes); }});
-  return check(ordinal, error);
-}
-
-std::int32_t stream_create(std::uint32_t ordinal, void** out, lh_error* error) {
-  std::lock_guard lock(state().mutex);
-  if (const std::int32_t status = check(ordinal, error)) {
-    return status;
-  }
-  auto* queue = new Queue{{&enqueue}, ordinal, {}};
-  device_at(ordinal).queues.insert(queue);
-  *out = static_cast<FakeStream*>(queue);
-  return LH_OK;
-}
-
-void stream_destroy(std::uint32_t ordinal, void* stream) {
-  std::lock_guard lock(state().mutex);
-  run_steps(queue_of(stream), SIZE_MAX, true);
-  device_at(ordinal).queues.erase(&queue_of(stream));
-  delete &queue_of(stream);
-}
-
-std::int32_t stream_synchronize(std::uint32_t ordinal, void* stream, lh_error* error) {
-  std::lock_guard lock(state().mutex);
-  run_steps(queue_of(stream), SIZE_MAX, true);
-  return check(ordinal, error);
-}
-
-std::int32_t stream_ordinal(void* stream, std::uint32_t* out, lh_error*) {
-  *out = queue_of(stream).ordinal;
-  return LH_OK;
-}
-
-std::int32_t stream_wait_event(std::uint32_t ordinal, void* stream, void* event, lh_error* error) {
-  std::lock_guard lock(state().mutex);
-  queue_of(stream).steps.push_back({{}, shared(event)});
-  return check(ordinal, error);
-}
-
-std::int32_t event_record(std::uint32_t ordinal, void* stream, void** out, lh_error* error) {
-  std::lock_guard lock(state().mutex);
-  if (const std::int32_t status = check(ordinal, error)) {
-    return status;
-  }
-  const auto event =
-      std::make_shared<Event>(Event{&queue_of(stream), queue_of(stream).steps.empty(), device_at(ordinal).clock});
-  if (!event->done) {
-    queue_of(stream).steps.push_back({[=] {
-      event->done = true;
-      event->time = device_at(ordinal).clock;
-    }});
-  }
-  *out = new SharedEvent(event);
-  return LH_OK;
-}
-
-std::int32_t event_query(std::uint32_t ordinal, void* event, std::uint32_t* done, lh_error* error) {
-  std::lock_guard lock(state().mutex);
-  *done = shared(event)->done ? 1 : 0;
-  return check(ordinal, error);
-}
-
-std::int32_t event_synchronize(std::uint32_t ordinal, void* event, lh_error* error) {
-  std::lock_guard lock(state().mutex);
-  const SharedEvent waited = shared(event);
-  while (!waited->done && !device_at(ordinal).lost) {
-    run_steps(*waited->queue, 1, true);
-  }
-  return check(ordinal, error);
-}
-
-std::int32_t event_elapsed(std::uint32_t, void* first, void* second, double* seconds, lh_error*) {
-  *seconds = shared(second)->time - shared(first)->time;
-  return LH_OK;
-}
-
-void event_destroy(std::uint32_t, void* event) {
-  std::lock_guard lock(state().mutex);
-  delete static_cast<SharedEvent*>(event);
-}
-
-std::int32_t current(std::uint32_t* ordinal, lh_error*) {
-  *ordinal = current_ordinal;
-  return LH_OK;
-}
-
-std::int32_t set_current(std::uint32_t ordinal, lh_error*) {
-  current_ordinal = ordinal;
-  return LH_OK;
-}
-
-std::int32_t last_error(std::uint32_t ordinal, lh_error* error) { return check(ordinal, error); }
 
 constexpr FakeControl control{[](FakeStream* stream) {
                                 std::lock_guard lock(state().mutex);
@@ -321,41 +149,185 @@ constexpr FakeControl control{[](FakeStream* stream) {
                               [] { return current_ordinal; },
                               [](std::uint32_t ordinal) { current_ordinal = ordinal; }};
 
-std::int32_t native(std::uint32_t, const char* what, void** out, lh_error* error) {
-  if (std::strcmp(what, "fake.control") != 0) {
-    return fail(error, LH_UNSUPPORTED, "the fake has no such thing");
+struct FakeRuntime {
+  static std::int32_t count(std::uint32_t* out, [[maybe_unused]] lh_error* error) {
+#ifdef FAKE_NO_DEVICES
+    *out = 0;
+    return fail(error, LH_OK, "no driver of the fake is installed");
+#else
+    *out = n_devices;
+    return LH_OK;
+#endif
   }
-  *out = const_cast<FakeControl*>(&control);
-  return LH_OK;
-}
 
-constinit const lh_device_1 runtime = [] {
-  lh_device_1 table{};
-  table.struct_size = sizeof table;
-  table.device_type = FAKE_DEVICE_TYPE;
-  table.count = &count;
-  table.info = &info;
-  table.version = &version;
-  table.allocate = &allocate;
-  table.release = &release;
-  table.copy = &copy;
-  table.fill = &fill;
-  table.stream_create = &stream_create;
-  table.stream_destroy = &stream_destroy;
-  table.stream_synchronize = &stream_synchronize;
-  table.stream_ordinal = &stream_ordinal;
-  table.stream_wait_event = &stream_wait_event;
-  table.event_record = &event_record;
-  table.event_query = &event_query;
-  table.event_synchronize = &event_synchronize;
-  table.event_elapsed = &event_elapsed;
-  table.event_destroy = &event_destroy;
-  table.current = &current;
-  table.set_current = &set_current;
-  table.last_error = &last_error;
-  table.native = &native;
-  return table;
-}();
-LAYERHUB_EXTENSION(LH_DEVICE_1_ID, runtime);
+  static std::int32_t info(std::uint32_t ordinal, lh_device_info* out, lh_error* error) {
+    if (const std::int32_t status = check(ordinal, error)) {
+      return status;
+    }
+    const FakeDevice& device = device_at(ordinal);
+    out->capability = FAKE_CAPABILITY + 10 * ordinal;
+    out->device = {static_cast<DLDeviceType>(FAKE_DEVICE_TYPE), static_cast<std::int32_t>(ordinal)};
+    out->total_memory = device.limit;
+    out->free_memory = device.limit - device.allocated;
+    out->name = layerhub::sdk::str(ordinal == 0 ? "fake 0" : "fake 1");
+    out->driver = layerhub::sdk::str("1.0");
+    return LH_OK;
+  }
+
+  static std::int32_t version(std::uint32_t* major, std::uint32_t* minor, lh_error*) {
+    *major = FAKE_VERSION / 10;
+    *minor = FAKE_VERSION % 10;
+    return LH_OK;
+  }
+
+  static std::int32_t allocate(std::uint32_t ordinal, std::size_t bytes, void*, void** out, lh_error* error) {
+    std::lock_guard lock(state().mutex);
+    if (const std::int32_t status = check(ordinal, error)) {
+      return status;
+    }
+    FakeDevice& device = device_at(ordinal);
+    if (bytes > device.limit - device.allocated) {
+      return fail(error, LH_OUT_OF_MEMORY,
+                  "the fake has " + std::to_string(device.limit - device.allocated) + " bytes left");
+    }
+    device.allocated += bytes;
+    auto* bytes_and_size = static_cast<char*>(std::malloc(bytes + 64));
+    std::memcpy(bytes_and_size, &bytes, sizeof bytes);
+    std::memset(bytes_and_size + 64, 0xcd, bytes);
+#ifdef FAKE_HANDLES
+    *out = &state().handles.emplace_back(FakeBuffer{bytes_and_size + 64});
+#else
+    *out = bytes_and_size + 64;
+#endif
+    return LH_OK;
+  }
+
+  static void release(std::uint32_t ordinal, void* memory, void* stream) {
+    std::lock_guard lock(state().mutex);
+    if (stream == nullptr) {
+      release_now(ordinal, memory);
+    } else {
+      static_cast<Queue*>(static_cast<FakeStream*>(stream))->steps.push_back({[=] { release_now(ordinal, memory); }});
+    }
+  }
+
+  static std::int32_t copy(DLDevice to, void* dst, std::size_t dst_offset, DLDevice from, const void* src,
+                           std::size_t src_offset, std::size_t bytes, void* stream, lh_error* error) {
+    std::lock_guard lock(state().mutex);
+    Queue& queue = queue_of(stream);
+    if (const std::int32_t status = check(queue.ordinal, error)) {
+      return status;
+    }
+    queue.steps.push_back(
+        {[=] { std::memmove(bytes_at(to, dst, dst_offset), bytes_at(from, src, src_offset), bytes); }});
+    return LH_OK;
+  }
+
+  static std::int32_t fill(std::uint32_t ordinal, void* dst, std::size_t offset, std::uint8_t value, std::size_t bytes,
+                           void* stream, lh_error* error) {
+    std::lock_guard lock(state().mutex);
+    const DLDevice here{static_cast<DLDeviceType>(FAKE_DEVICE_TYPE), static_cast<std::int32_t>(ordinal)};
+    queue_of(stream).steps.push_back({[=] { std::memset(bytes_at(here, dst, offset), value, bytes); }});
+    return check(ordinal, error);
+  }
+
+  static std::int32_t stream_create(std::uint32_t ordinal, void** out, lh_error* error) {
+    std::lock_guard lock(state().mutex);
+    if (const std::int32_t status = check(ordinal, error)) {
+      return status;
+    }
+    auto* queue = new Queue{{&enqueue}, ordinal, {}};
+    device_at(ordinal).queues.insert(queue);
+    *out = static_cast<FakeStream*>(queue);
+    return LH_OK;
+  }
+
+  static void stream_destroy(std::uint32_t ordinal, void* stream) {
+    std::lock_guard lock(state().mutex);
+    run_steps(queue_of(stream), SIZE_MAX, true);
+    device_at(ordinal).queues.erase(&queue_of(stream));
+    delete &queue_of(stream);
+  }
+
+  static std::int32_t stream_synchronize(std::uint32_t ordinal, void* stream, lh_error* error) {
+    std::lock_guard lock(state().mutex);
+    run_steps(queue_of(stream), SIZE_MAX, true);
+    return check(ordinal, error);
+  }
+
+  static std::int32_t stream_ordinal(void* stream, std::uint32_t* out, lh_error*) {
+    *out = queue_of(stream).ordinal;
+    return LH_OK;
+  }
+
+  static std::int32_t stream_wait_event(std::uint32_t ordinal, void* stream, void* event, lh_error* error) {
+    std::lock_guard lock(state().mutex);
+    queue_of(stream).steps.push_back({{}, shared(event)});
+    return check(ordinal, error);
+  }
+
+  static std::int32_t event_record(std::uint32_t ordinal, void* stream, void** out, lh_error* error) {
+    std::lock_guard lock(state().mutex);
+    if (const std::int32_t status = check(ordinal, error)) {
+      return status;
+    }
+    const auto event =
+        std::make_shared<Event>(Event{&queue_of(stream), queue_of(stream).steps.empty(), device_at(ordinal).clock});
+    if (!event->done) {
+      queue_of(stream).steps.push_back({[=] {
+        event->done = true;
+        event->time = device_at(ordinal).clock;
+      }});
+    }
+    *out = new SharedEvent(event);
+    return LH_OK;
+  }
+
+  static std::int32_t event_query(std::uint32_t ordinal, void* event, std::uint32_t* done, lh_error* error) {
+    std::lock_guard lock(state().mutex);
+    *done = shared(event)->done ? 1 : 0;
+    return check(ordinal, error);
+  }
+
+  static std::int32_t event_synchronize(std::uint32_t ordinal, void* event, lh_error* error) {
+    std::lock_guard lock(state().mutex);
+    const SharedEvent waited = shared(event);
+    while (!waited->done && !device_at(ordinal).lost) {
+      run_steps(*waited->queue, 1, true);
+    }
+    return check(ordinal, error);
+  }
+
+  static std::int32_t event_elapsed(std::uint32_t, void* first, void* second, double* seconds, lh_error*) {
+    *seconds = shared(second)->time - shared(first)->time;
+    return LH_OK;
+  }
+
+  static void event_destroy(std::uint32_t, void* event) {
+    std::lock_guard lock(state().mutex);
+    delete static_cast<SharedEvent*>(event);
+  }
+
+  static std::int32_t current(std::uint32_t* ordinal, lh_error*) {
+    *ordinal = current_ordinal;
+    return LH_OK;
+  }
+
+  static std::int32_t set_current(std::uint32_t ordinal, lh_error*) {
+    current_ordinal = ordinal;
+    return LH_OK;
+  }
+
+  static std::int32_t last_error(std::uint32_t ordinal, lh_error* error) { return check(ordinal, error); }
+
+  static std::int32_t native(std::uint32_t, const char* what, void** out, lh_error* error) {
+    if (std::strcmp(what, "fake.control") != 0) {
+      return fail(error, LH_UNSUPPORTED, "the fake has no such thing");
+    }
+    *out = const_cast<FakeControl*>(&control);
+    return LH_OK;
+  }
+};
+LAYERHUB_DEVICE_RUNTIME(static_cast<DLDeviceType>(FAKE_DEVICE_TYPE), FakeRuntime);
 
 }  // namespace
