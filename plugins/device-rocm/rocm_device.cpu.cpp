@@ -41,8 +41,8 @@ struct Vendor {
       if (code == hipSuccess) {
         return static_cast<std::uint32_t>(ordinal);
       }
+      static_cast<void>(hipGetLastError());  // an answer: no later call of this thread shall find it
     }
-    static_cast<void>(hipGetLastError());
     throw layerhub::sdk::Failure(LH_INVALID, "it is a stream of no HIP device");
   }
 

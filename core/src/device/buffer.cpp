@@ -55,8 +55,7 @@ void* stream_for(DeviceState& device, const Stream* given) {
   if (given != nullptr) {
     return given->native();
   }
-  const StreamState* chosen = chosen_stream(device);
-  return (chosen != nullptr ? *chosen : default_stream(device)).native;
+  return stream_in_use(device).native;
 }
 
 // One of the two tensors is on `device`, the other there too or in memory of the host.

@@ -40,6 +40,11 @@ StreamState* chosen_stream(const DeviceState& device) noexcept {
   return found == chosen().end() ? nullptr : found->get();
 }
 
+StreamState& stream_in_use(DeviceState& device) {
+  StreamState* stream = chosen_stream(device);
+  return stream != nullptr ? *stream : default_stream(device);
+}
+
 }  // namespace device
 
 using device::ask;

@@ -50,6 +50,8 @@ StreamState& default_stream(DeviceState& device);
 
 // The stream that the calling thread has put in use for the device; nullptr: none, take the default.
 StreamState* chosen_stream(const DeviceState& device) noexcept;
+// That one or the default. Throws as default_stream.
+StreamState& stream_in_use(DeviceState& device);
 
 // The calling thread's arena on the stream, at least so large; what it held is lost when it grows. [thread-safe]
 std::int32_t workspace_on(StreamState& stream, std::size_t bytes, void** memory, lh_error* error) noexcept;

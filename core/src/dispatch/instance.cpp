@@ -3,6 +3,7 @@
 
 #include "base/reason.hpp"
 #include "device/streams.hpp"
+#include "dispatch/tensor_layout.hpp"
 #include "plugin/error_text.hpp"
 #include "plugin/host_services.hpp"
 
@@ -59,7 +60,7 @@ class CreateArgs {
     info_.total_memory = device.total_memory;
     info_.free_memory = device.free_memory;
     args_.struct_size = sizeof args_;
-    args_.stream = binding.on_device == nullptr ? nullptr : device::default_stream(*binding.on_device).native;
+    args_.stream = binding.on_device == nullptr ? nullptr : device::stream_in_use(*binding.on_device).native;
     args_.mode = static_cast<std::uint32_t>(binding.mode);
     args_.host = &plugin::host_services();
     args_.device = &info_;
@@ -92,8 +93,40 @@ struct CurrentDevice {
 };
 
 std::string name_of(const detail::LayerType& layer, const Binding& binding) {
-  return fmt::format("layer `{}`: kernel `{}` of {}@{}", layer.name, binding.kernel_name(), binding.plugin->repo(),
-                     binding.plugin->revision());
+  return fmt::format("layer `{}` on {}: kernel `{}` of {}@{}", layer.name, to_string(binding.on), binding.kernel_name(),
+                     binding.plugin->repo(), binding.plugin->revision());
+}
+
+std::string describe_params(const Binding& binding) {
+  std::string text;
+  for (std::size_t i = 0, p = 0; i < binding.kernel->arguments.size(); ++i) {
+    const hub::Argument& argument = binding.kernel->arguments[i];
+    if (argument.kind == LH_ARG_PARAM) {
+      text += (text.empty() ? "" : ", ") + describe_tensor(argument.name, binding.params[p++].tensor);
+    }
+  }
+  return text.empty() ? "no params" : text;
+}
+
+// A kernel failed outside of a call, where a fault of the device may be seen first.
+Reason failure_of(const detail::LayerType& layer, const Binding& binding, const char* function, const char* act,
+                  std::int32_t status, const std::string& said) {
+  if (status == LH_DEVICE_LOST && binding.on_device != nullptr) {
+    device::lose(*binding.on_device, said);
+  }
+  return make_reason(plugin::error_code(status, ErrorCode::kernel_failed), function,
+                     fmt::format("{} failed to {} ({}){}{}; it was given {}", name_of(layer, binding), act,
+                                 plugin::status_name(status), said.empty() ? "" : ": ", said, describe_params(binding)),
+                     {{"library", binding.plugin->path().string()}});
+}
+
+// Calls may be on any stream, so what was enqueued to make or to update an instance has run before the first of them.
+std::int32_t wait_for_work(const Binding& binding, plugin::ErrorText& text) {
+  if (binding.on_device == nullptr) {
+    return LH_OK;
+  }
+  device::DeviceState& on = *binding.on_device;
+  return on.runtime.table().stream_synchronize(device::ordinal_of(on), device::stream_in_use(on).native, &text.error);
 }
 
 }  // namespace
@@ -112,10 +145,13 @@ Result<void> create_instance(const detail::LayerType& layer, const DeviceInfo& d
   plugin::ErrorText text;
   lh_instance* instance = nullptr;
   const CurrentDevice current(binding);
-  const std::int32_t status = create(&CreateArgs(binding, device).get(), &instance, &text.error);
+  std::int32_t status = create(&CreateArgs(binding, device).get(), &instance, &text.error);
   if (status == LH_OK) {
     binding.instance = instance;
-    return success();
+    status = wait_for_work(binding, text);
+    if (status == LH_OK) {
+      return success();
+    }
   }
   const std::string said = text.said();
   if (status == LH_DECLINED) {
@@ -123,10 +159,7 @@ Result<void> create_instance(const detail::LayerType& layer, const DeviceInfo& d
                        fmt::format("{} declines these weights and attributes{}{}", name_of(layer, binding),
                                    said.empty() ? "" : ": ", said));
   }
-  return make_reason(
-      plugin::error_code(status, ErrorCode::kernel_failed), "create",
-      fmt::format("{} failed to make its instance (status {}): {}", name_of(layer, binding), status, said),
-      {{"library", binding.plugin->path().string()}});
+  return failure_of(layer, binding, "create", "make its instance", status, said);
 }
 
 Result<bool> update_instance(const detail::LayerType& layer, const DeviceInfo& device, const Binding& binding) {
@@ -136,13 +169,14 @@ Result<bool> update_instance(const detail::LayerType& layer, const DeviceInfo& d
   }
   plugin::ErrorText text;
   const CurrentDevice current(binding);
-  const std::int32_t status = update(binding.instance, &CreateArgs(binding, device).get(), &text.error);
+  std::int32_t status = update(binding.instance, &CreateArgs(binding, device).get(), &text.error);
   if (status == LH_OK) {
-    return true;
+    status = wait_for_work(binding, text);
+    if (status == LH_OK) {
+      return true;
+    }
   }
-  return make_reason(ErrorCode::kernel_failed, "update_params",
-                     fmt::format("{} failed to read its changed params (status {}): {}; rebind the layer",
-                                 name_of(layer, binding), status, text.said()));
+  return failure_of(layer, binding, "update_params", "read its changed params", status, text.said());
 }
 
 }  // namespace layerhub::dispatch

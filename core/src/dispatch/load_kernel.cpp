@@ -94,10 +94,13 @@ class Chain {
     return true;
   }
 
-  // Of several refusals the last one stands for the decision; explain() has them all.
+  // Of several refusals the last one stands for the decision, but for one that says what a kernel is not made for when
+  // another has failed; explain() has them all.
   bool refuse(Refusal kind, Reason reason) {
     decision_.own_steps.push_back({reason.rule, false, reason.text, reason.facts});
-    refused_ = Refused{kind, std::move(reason)};
+    if (!refused_ || reason.code != ErrorCode::unsupported || refused_->reason.code == ErrorCode::unsupported) {
+      refused_ = Refused{kind, std::move(reason)};
+    }
     return false;
   }
 

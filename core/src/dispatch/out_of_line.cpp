@@ -13,7 +13,6 @@
 #include <layerhub/prepared.hpp>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <string_view>
@@ -35,10 +34,7 @@ std::string describe_tensors(const dispatch::Binding& binding, const CallFrame& 
       case LH_ARG_STATE: x = frame.out[states++]; break;
       default: continue;
     }
-    text += fmt::format("{}{} ", text.empty() ? "" : ", ", argument.name);
-    text += x == nullptr ? "absent"
-                         : fmt::format("{}[{}] on {}", dispatch::dtype_name(x->dtype),
-                                       fmt::join(x->shape, x->shape + x->ndim, ", "), to_string(Device::of(x->device)));
+    text += (text.empty() ? "" : ", ") + dispatch::describe_tensor(argument.name, x);
   }
   return text;
 }
@@ -52,13 +48,13 @@ Reason failure(const LayerRef& layer, const dispatch::Binding& binding, std::int
   }
   return make_reason(
       plugin::error_code(status, ErrorCode::kernel_failed), function,
-      fmt::format("layer `{}` on {}: {} of kernel `{}` of {}@{} failed ({}){}{}; its outputs are undefined{}",
-                  layer.type->name, to_string(binding.on), function, binding.kernel_name(), binding.plugin->repo(),
-                  binding.plugin->revision(), plugin::status_name(status), said.empty() ? "" : ": ", said,
-                  status == LH_DEVICE_LOST ? ", and so is all that the device computes from here on" : ""),
-      {{"status", std::to_string(status)},
-       {"tensors", describe_tensors(binding, frame)},
-       {"library", binding.plugin->path().string()}});
+      fmt::format(
+          "layer `{}` on {}: {} of kernel `{}` of {}@{} failed ({}){}{}; its outputs are undefined{}; it was given {}",
+          layer.type->name, to_string(binding.on), function, binding.kernel_name(), binding.plugin->repo(),
+          binding.plugin->revision(), plugin::status_name(status), said.empty() ? "" : ": ", said,
+          status == LH_DEVICE_LOST ? ", and so is all that the device computes from here on" : "",
+          describe_tensors(binding, frame)),
+      {{"status", std::to_string(status)}, {"library", binding.plugin->path().string()}});
 }
 
 Reason several_devices(const LayerRef& layer, const dispatch::Binding& binding, const CallFrame& frame) {

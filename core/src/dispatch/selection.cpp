@@ -94,8 +94,19 @@ class Selector {
     return nullptr;
   }
 
+  // A device that is not there, or lost, is an error whatever the policy: nothing can be computed on it.
+  DeviceInfo ask_device() const {
+    try {
+      return device_info(selection_->device.device);
+    } catch (const Error& error) {
+      Reason reason = error.reason();
+      reason.text = fmt::format("layer `{}`: {}", layer_, reason.text);
+      throw Error(std::move(reason));
+    }
+  }
+
   const IntervalEntry* find_interval(const std::vector<IntervalEntry>& intervals) {
-    selection_->device = device_info(selection_->device.device);
+    selection_->device = ask_device();
     const IntervalEntry* interval = narrowest(intervals, selection_->device.capability);
     if (interval == nullptr) {
       refuse(Refusal::missing, ErrorCode::no_mapping, "capability",

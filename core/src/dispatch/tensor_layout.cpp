@@ -2,8 +2,10 @@
 #include "dispatch/tensor_layout.hpp"
 
 #include <layerhub/abi.h>
+#include <layerhub/device.hpp>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -21,6 +23,12 @@ std::string dtype_name(DLDataType dtype) {
     default: break;
   }
   return fmt::format("{}{}{}", base, dtype.bits, dtype.lanes == 1 ? "" : fmt::format("x{}", dtype.lanes));
+}
+
+std::string describe_tensor(std::string_view name, const DLTensor* x) {
+  return x == nullptr ? fmt::format("{} absent", name)
+                      : fmt::format("{} {}[{}] on {}", name, dtype_name(x->dtype),
+                                    fmt::join(x->shape, x->shape + x->ndim, ", "), to_string(Device::of(x->device)));
 }
 
 bool same_memory(const DLTensor& a, const DLTensor& b) noexcept {

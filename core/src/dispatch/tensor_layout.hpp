@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 namespace layerhub::dispatch {
 
@@ -19,6 +20,9 @@ inline std::uint32_t dtype_bits(DLDataType dtype) noexcept {
 }
 
 std::string dtype_name(DLDataType dtype);  // "float32"
+
+// "x float32[2, 64] on opencl:0", or "x absent" for NULL: for messages.
+std::string describe_tensor(std::string_view name, const DLTensor* x);
 
 // Of one element; a type of fewer than 8 bits takes a whole byte.
 inline std::int64_t element_bytes(DLDataType dtype) noexcept {

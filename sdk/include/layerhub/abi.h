@@ -239,7 +239,7 @@ typedef struct lh_create_args {
   uint32_t struct_size, mode;
   const lh_host* host;
   const lh_device_info* device;
-  void* stream;
+  void* stream;                   /* NULL on a CPU. The host waits for what create() enqueues, before the first call */
   const lh_attr* attrs;           /* every declared attribute in the declared order, fallbacks filled in */
   uint32_t n_attrs, n_params;
   const DLTensor* const* params;  /* in the declared order; NULL = optional and absent. Valid until destroy, unless
