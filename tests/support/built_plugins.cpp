@@ -47,37 +47,11 @@ std::string missing_on_cpu(const lh_kernel& kernel) {
   return {};
 }
 
-BuiltLibrary open(const fs::path& path) {
-  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) {
-    throw std::runtime_error(dlerror());
-  }
-  const auto query = reinterpret_cast<lh_plugin_query_fn>(dlsym(handle, LH_PLUGIN_QUERY_SYMBOL));
-  std::uint32_t minor = LH_ABI_MINOR;
-  const lh_plugin* plugin = nullptr;
-  lh_error error{sizeof error, 0, nullptr, 0, 0};
-  if (query == nullptr || query(0, &minor, &plugin, &error) != LH_OK) {
-    throw std::runtime_error(path.string() + ": has no plugin of ABI " + std::to_string(LH_ABI_MAJOR));
-  }
-  BuiltLibrary library;
-  library.name = std::string(sdk::view(plugin->repo)) + "@" + std::string(sdk::view(plugin->revision)) + " " +
-                 path.stem().string();
-  library.kernels.assign(plugin->kernels, plugin->kernels + plugin->n_kernels);
-  library.runtime = plugin->get_extension == nullptr
-                        ? nullptr
-                        : static_cast<const lh_device_1*>(plugin->get_extension(LH_DEVICE_1_ID));
-  std::sort(library.kernels.begin(), library.kernels.end(), [](const lh_kernel* a, const lh_kernel* b) {
-    return std::pair(sdk::view(a->layer), sdk::view(a->implementation)) <
-           std::pair(sdk::view(b->layer), sdk::view(b->implementation));
-  });
-  return library;
-}
-
 std::vector<BuiltLibrary> open_all(const std::string& root) {
   std::vector<BuiltLibrary> libraries;
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root)) {
     if (entry.is_regular_file() && entry.path().extension() == ".so") {
-      libraries.push_back(open(entry.path()));
+      libraries.push_back(open_built_library(entry.path().string()));
     }
   }
   return libraries;
@@ -93,6 +67,32 @@ std::string kernel_name(const BuiltLibrary& library, const lh_kernel& kernel) {
 bool is_wanted(const std::string& kernel_name) {
   const char* filter = std::getenv("LAYERHUB_TEST_KERNELS");
   return filter == nullptr || kernel_name.find(filter) != std::string::npos;
+}
+
+BuiltLibrary open_built_library(const std::string& path) {
+  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) {
+    throw std::runtime_error(dlerror());
+  }
+  const auto query = reinterpret_cast<lh_plugin_query_fn>(dlsym(handle, LH_PLUGIN_QUERY_SYMBOL));
+  std::uint32_t minor = LH_ABI_MINOR;
+  const lh_plugin* plugin = nullptr;
+  lh_error error{sizeof error, 0, nullptr, 0, 0};
+  if (query == nullptr || query(0, &minor, &plugin, &error) != LH_OK) {
+    throw std::runtime_error(path + ": has no plugin of ABI " + std::to_string(LH_ABI_MAJOR));
+  }
+  BuiltLibrary library;
+  library.name = std::string(sdk::view(plugin->repo)) + "@" + std::string(sdk::view(plugin->revision)) + " " +
+                 fs::path(path).stem().string();
+  library.kernels.assign(plugin->kernels, plugin->kernels + plugin->n_kernels);
+  library.runtime = plugin->get_extension == nullptr
+                        ? nullptr
+                        : static_cast<const lh_device_1*>(plugin->get_extension(LH_DEVICE_1_ID));
+  std::sort(library.kernels.begin(), library.kernels.end(), [](const lh_kernel* a, const lh_kernel* b) {
+    return std::pair(sdk::view(a->layer), sdk::view(a->implementation)) <
+           std::pair(sdk::view(b->layer), sdk::view(b->implementation));
+  });
+  return library;
 }
 
 std::vector<BuiltLibrary> open_built_plugins(const std::string& root) {

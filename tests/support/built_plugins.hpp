@@ -20,7 +20,10 @@ struct BuiltLibrary {
   const lh_device_1* runtime = nullptr;  // of a device plugin
 };
 
-// Sorted by name; they stay open. Throws std::runtime_error for one that can't be opened: a defect of the build.
+// It stays open. Throws std::runtime_error where it can't be opened: a defect of the build.
+BuiltLibrary open_built_library(const std::string& path);
+
+// Those that have kernels, sorted by name, with what is missing here for them.
 std::vector<BuiltLibrary> open_built_plugins(const std::string& root);
 // The same of a device type alone.
 std::vector<BuiltLibrary> open_built_plugins(const std::string& root, DLDeviceType device_type);

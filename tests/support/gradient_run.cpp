@@ -3,6 +3,7 @@
 
 #include "support/kernel_instance.hpp"
 #include "support/thread_host.hpp"
+#include "support/tolerance.hpp"
 
 #include <layerhub/sdk/call.hpp>
 

@@ -49,20 +49,6 @@ void set_device(lh_call& call, const TestDevice* device) {
   call.stream = device == nullptr ? nullptr : device->stream();
 }
 
-lh_tolerance tolerance_for(const lh_kernel& kernel, DLDataType dtype) {
-  lh_tolerance widest{};
-  for (std::uint32_t i = 0; i < kernel.n_tolerances; ++i) {
-    const lh_tolerance& row = kernel.tolerances[i];
-    if (sdk::same(row.dtype, dtype)) {
-      return row;
-    }
-    widest.relative = std::max(widest.relative, row.relative);
-    widest.absolute = std::max(widest.absolute, row.absolute);
-    widest.max_nmse = std::max(widest.max_nmse, row.max_nmse);
-  }
-  return widest;
-}
-
 Outcome judged(std::int32_t status, const char* function, const ErrorText& error) {
   if (status == LH_OK) {
     return {Outcome::passed, {}};

@@ -26,9 +26,6 @@ void place_on(const TestDevice* device, const CaseTensors& tensors);
 void upload(const CaseTensors& tensors);
 void download(const CaseTensors& tensors);
 
-// The kernel's row for inputs of the dtype, or the widest bounds of all rows.
-lh_tolerance tolerance_for(const lh_kernel& kernel, DLDataType dtype);
-
 // Sets a call's device and stream.
 void set_device(lh_call& call, const TestDevice* device);
 

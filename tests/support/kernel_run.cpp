@@ -4,26 +4,18 @@
 #include "support/guarded_tensor.hpp"
 #include "support/kernel_instance.hpp"
 #include "support/thread_host.hpp"
+#include "support/tolerance.hpp"
 
 #include <layerhub/sdk/call.hpp>
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
 #include <functional>
-#include <limits>
 #include <optional>
 
 namespace layerhub::testing {
 namespace {
 
 bool is_written(std::uint32_t kind) { return kind == LH_ARG_OUTPUT || kind == LH_ARG_STATE; }
-
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.9g", value);
-  return text;
-}
 
 class Run {
  public:
@@ -237,36 +229,14 @@ class Run {
         return {Outcome::failed, name + ": " + complaint};
       }
       if (!is_declined && is_written(kernel_.args[a].kind)) {
-        const std::string difference = compare(a, wanted_.tensor(name).values);
-        if (!difference.empty()) {
-          return {Outcome::failed, name + difference};
+        const std::string different = difference(tensors_[a]->values(), wanted_.tensor(name).values,
+                                                 tolerance_for(kernel_, made_.tensors[0].dtype));
+        if (!different.empty()) {
+          return {Outcome::failed, name + different};
         }
       }
     }
     return {is_declined ? Outcome::declined : Outcome::passed, {}};
-  }
-
-  std::string compare(std::uint32_t argument, const std::vector<double>& want) const {
-    const lh_tolerance allowed = tolerance_for(kernel_, made_.tensors[0].dtype);
-    const std::vector<double> got = tensors_[argument]->values();
-    double error = 0;
-    double power = 0;
-    for (std::size_t i = 0; i < want.size(); ++i) {
-      const bool both_nan = std::isnan(want[i]) && std::isnan(got[i]);
-      const double off = both_nan || got[i] == want[i] ? 0 : std::abs(got[i] - want[i]);
-      const double bound = allowed.absolute + allowed.relative * std::abs(want[i]);
-      if (!(off <= bound)) {
-        return "[" + std::to_string(i) + "] is " + number(got[i]) + ", want " + number(want[i]) + " (off by " +
-               number(off) + ", allowed " + number(bound) + ")";
-      }
-      error += off * off;
-      power += want[i] * want[i];
-    }
-    if (allowed.max_nmse != 0 && error > allowed.max_nmse * power) {
-      return ": its mean square error is " + number(error / power) + " of its mean square, allowed " +
-             number(allowed.max_nmse);
-    }
-    return {};
   }
 
   std::vector<std::byte> written_bytes() const {

@@ -1,129 +1,152 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels on an NVIDIA card against what its memory gives: a kernel that copies as many bytes in 128-bit accesses,
-// timed by events in the same loop, the L2 flushed before each. The driver's own device copy stands beside it: a card
-// on which that is far faster would make the kernel a poor measure. And the host's part of a launch against a raw one.
+// Kernels on an NVIDIA card, each checked and then timed by events, the L2 flushed before each call.
 //
-// Exit status 77: there is no card.
+// What memory bounds is held against what the card's memory gives: a kernel that copies as many bytes in 128-bit
+// accesses, and the driver's own device copy beside it, since a card on which that is far faster would make the kernel
+// a poor measure. What arithmetic bounds is held against the matrix units in registers, and the host's part of a launch
+// against a raw one. Both sides of a ratio alternate in one loop.
+//
+// The tests build this program for the emulated card as well (support/gpu_emulator). There it goes through all of it at
+// small sizes and gives out no figure: how long an emulation takes says nothing of a card.
+//
+//   --card          which card it would be, in one line
+//   --plugins DIR   where plugins are looked for first
+//
+// Exit status 1: a kernel is wrong, or could not be measured; 77: there is no card.
 #include "baselines.hpp"
-#include "bench/support/report.hpp"
 #include "card.hpp"
+#include "subjects.hpp"
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <exception>
+#include <stdexcept>
 
 namespace {
 
 using namespace layerhub::bench;
 
-// Layers with params in the card's memory; their own forwards must never be what is measured.
-struct CardRMSNorm : layerhub::use_kernel_forward_from_hub<CardRMSNorm, "RMSNorm"> {
-  explicit CardRMSNorm(std::int64_t width, DLDataType dtype) : weight(dtype, {width}) {}
-  CardTensor weight;
-  auto hub_members() const {
-    return layerhub::members(layerhub::param("weight", weight.view), layerhub::attribute("variance_epsilon", 1e-5));
-  }
-  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
-};
+#ifdef LAYERHUB_EMULATED_CARD
+constexpr bool is_emulated = true;
+constexpr Sizes sizes{.bytes = 96 << 10, .outputs = 80, .columns = 96, .prompt = 40, .decodes = {{37, 3}, {150, 8}}};
+constexpr int rounds = 2, calls = 20;
+#else
+constexpr bool is_emulated = false;
+// The MLP of a model of 8 billion weights: at one row a weight is larger than what a launch costs.
+constexpr Sizes sizes{.bytes = std::size_t{512} << 20,
+                      .outputs = 14336,
+                      .columns = 4096,
+                      .prompt = 512,
+                      .decodes = {{2048, 3}, {32768, 8}}};
+constexpr int rounds = 2000, calls = 200;
+#endif
 
-struct CardResidualRMSNorm : layerhub::use_kernel_forward_from_hub<CardResidualRMSNorm, "ResidualRMSNorm"> {
-  explicit CardResidualRMSNorm(std::int64_t width, DLDataType dtype) : weight(dtype, {width}) {}
-  CardTensor weight;
-  auto hub_members() const {
-    return layerhub::members(layerhub::param("weight", weight.view), layerhub::attribute("variance_epsilon", 1e-5));
-  }
-  void forward(const DLTensor&, const DLTensor&, DLTensor&, DLTensor&) const { std::abort(); }
-};
-
-layerhub::Mapping plugins_for_cards() {
-  std::vector<layerhub::Mapping::LayerEntry> entries;
-  for (const auto& [layer, repo] :
-       {std::pair{"SiluAndMul", "layerhub/activation"}, std::pair{"RMSNorm", "layerhub/norm"},
-        std::pair{"ResidualRMSNorm", "layerhub/norm"}, std::pair{"CausalAttention", "layerhub/attention"}}) {
-    entries.push_back(
-        {layer, {{"cuda", layerhub::LayerRepository{.repo_id = repo, .layer_name = layer, .revision = "v1"}}}});
-  }
-  return layerhub::Mapping(entries);
-}
-
-// A copy moves twice what it is told to: once to read it and once to write it.
-class Copies {
+// The rows of the table. What is wrong or fails is a row as well, and the bench goes on with the next.
+class CardReport {
  public:
-  explicit Copies(std::size_t moved)
-      : bytes(moved / 2 / 16 * 16),
-        from_(u8, {static_cast<std::int64_t>(bytes)}),
-        to_(u8, {static_cast<std::int64_t>(bytes)}) {}
+  explicit CardReport(Report& report) : report_(report) {}
 
-  void by_kernel(const Card& card) const { copy_in_packs(to_.view.data, from_.view.data, bytes, card.stream()); }
-  void by_driver(const Card& card) const {
-    check(cudaMemcpyAsync(to_.view.data, from_.view.data, bytes, cudaMemcpyDeviceToDevice, card.stream()),
-          "cudaMemcpyAsync");
+  int pairs() const { return report_.pairs(); }
+  bool has_failed() const { return has_failed_; }
+
+  void heading(const std::string& against) { report_.heading(against); }
+  void add(const std::string& name, const Ratio& ratio, std::optional<Goal> goal) {
+    if (!std::isfinite(ratio.median) || ratio.median <= 0) {
+      throw std::runtime_error("the clock stood still between two events");
+    }
+    if (is_emulated) {
+      report_.not_measured(name, goal, "right; figures of an emulated card mean nothing");
+    } else {
+      report_.add(name, ratio, goal);
+    }
+  }
+  void fail(const std::string& name, std::optional<Goal> goal, const std::string& why) {
+    has_failed_ = true;
+    report_.not_measured(name, goal, why);
   }
 
-  const std::size_t bytes;
+  // Makes the subject of a row, holds it to its reference, measures it, and looks once more: what was timed is right.
+  template <class Measure>
+  void add_subject(const Card& card, const SubjectRow& row, Measure&& measure) {
+    try {
+      const std::unique_ptr<Subject> subject = row.make(card);
+      subject->call();
+      require_right(*subject);
+      const auto results = measure(*subject);
+      require_right(*subject);
+      for (const auto& [name, ratio, goal] : results) {
+        add(name, ratio, goal);
+      }
+    } catch (const std::exception& error) {
+      fail(row.name, row.goal, error.what());
+    }
+  }
 
  private:
-  CardTensor from_, to_;
+  static void require_right(const Subject& subject) {
+    if (const std::string complaint = subject.complaint(); !complaint.empty()) {
+      throw std::runtime_error("WRONG: " + complaint);
+    }
+  }
+
+  Report& report_;
+  bool has_failed_ = false;
 };
 
-// One row: what `enqueue` does with `moved` bytes, as a share of the copy.
-void add_share(Report& report, const Card& card, const std::string& name, std::size_t moved, Goal goal,
-               const std::function<void()>& enqueue) {
-  const Copies copies(moved);
-  const auto ours = [&] { return card.nanoseconds_on_card(enqueue); };
-  const auto copy = [&] { return card.nanoseconds_on_card([&] { copies.by_kernel(card); }); };
-  const auto driver = [&] { return card.nanoseconds_on_card([&] { copies.by_driver(card); }); };
-  ours(), copy(), driver();
-  const Ratio ratio = compare_measured(ours, copy, report.pairs());
-  const std::string sized = fmt::format("{}, {} MiB moved, {:.0f} GB/s", name, moved >> 20,
-                                        static_cast<double>(moved) / ratio.ours);
-  report.add(sized, ratio.inverse(), goal);
-  report.add("  the driver's copy", compare_measured(driver, copy, report.pairs()).inverse(), std::nullopt);
+struct Result {
+  std::string name;
+  Ratio ratio;
+  std::optional<Goal> goal;
+};
+
+void shares_of_a_copy(CardReport& report, const Card& card) {
+  // A copy moves twice what it is told to: once to read it and once to write it.
+  const CardTensor from(card, f32, {static_cast<std::int64_t>(sizes.bytes / 8)});
+  const CardTensor to = CardTensor::unwritten(card, f32, {static_cast<std::int64_t>(sizes.bytes / 8)});
+  report.heading("a copy of as many bytes by 128-bit accesses, in the same loop");
+  for (const SubjectRow& row : rows_bound_by_memory(sizes)) {
+    report.add_subject(card, row, [&](Subject& subject) {
+      const std::size_t bytes = subject.moved / 2 / 16 * 16;
+      const auto ours = [&] { return card.nanoseconds_on_card([&] { subject.call(); }); };
+      const auto copy = [&] {
+        return card.nanoseconds_on_card([&] { copy_in_packs(to.view.data, from.view.data, bytes, card.stream()); });
+      };
+      const auto driver = [&] {
+        return card.nanoseconds_on_card([&] {
+          check(cudaMemcpyAsync(to.view.data, from.view.data, bytes, cudaMemcpyDeviceToDevice, card.stream()),
+                "to copy");
+        });
+      };
+      ours(), copy(), driver();
+      const auto [of_copy, of_driver] = compare_with_each(report.pairs(), ours, copy, driver);
+      return std::vector<Result>{
+          {row.name, of_copy.inverse(), row.goal},
+          {"  against the driver's copy", of_driver.inverse(), std::nullopt}};
+    });
+  }
 }
 
-constexpr std::size_t moved_bytes = std::size_t{512} << 20;
-
-std::int64_t rows_of(std::int64_t bytes_of_a_row) { return static_cast<std::int64_t>(moved_bytes) / bytes_of_a_row; }
-
-void activations(Report& report, const Card& card, DLDataType dtype, const char* name) {
-  constexpr std::int64_t width = 1536;
-  const std::int64_t rows = rows_of(3 * width * dtype.bits / 8);
-  CardTensor x(dtype, {rows, 2 * width}), y(dtype, {rows, width});
-  SiluAndMul layer;
-  add_share(report, card, fmt::format("SiluAndMul {}", name), x.bytes + y.bytes, at_least(0.95),
-            [&] { layer(x.view, y.view); });
-}
-
-void norms(Report& report, const Card& card, std::int64_t width, DLDataType dtype, const char* name) {
-  const std::int64_t rows = rows_of(4 * width * dtype.bits / 8);
-  CardTensor x(dtype, {rows, width}), residual(dtype, {rows, width}), y(dtype, {rows, width}),
-      new_residual(dtype, {rows, width});
-  CardRMSNorm norm(width, dtype);
-  CardResidualRMSNorm with_residual(width, dtype);
-  add_share(report, card, fmt::format("RMSNorm {} of {}", name, width), 2 * x.bytes, at_least(0.95),
-            [&] { norm(x.view, y.view); });
-  add_share(report, card, fmt::format("ResidualRMSNorm {} of {}", name, width), 4 * x.bytes, at_least(0.95),
-            [&] { with_residual(x.view, residual.view, y.view, new_residual.view); });
-}
-
-// One token of a model with as many heads as the caches need to reach the size.
-void decode(Report& report, const Card& card, std::int64_t depth, std::int64_t group) {
-  constexpr std::int64_t width = 128;
-  const std::int64_t kv_heads = rows_of(2 * (depth + 1) * width * 2);
-  CardTensor q(f16, {1, kv_heads * group, width}), k(f16, {1, kv_heads, width}), v(f16, {1, kv_heads, width}),
-      output(f16, {1, kv_heads * group, width}), k_cache(f16, {depth + 1, kv_heads, width}),
-      v_cache(f16, {depth + 1, kv_heads, width});
-  CausalAttention layer;
-  add_share(report, card, fmt::format("attention, one token at depth {}, groups of {}", depth, group),
-            k_cache.bytes + v_cache.bytes, at_least(0.80), [&] {
-              layer(q.view, k.view, v.view, k_cache.view, v_cache.view, depth, 0.088f, output.view);
-            });
+void shares_of_the_matrix_units(CardReport& report, const Card& card) {
+  report.heading("multiply-adds of the matrix units in registers, in the same loop");
+  for (const SubjectRow& row : rows_bound_by_arithmetic(sizes)) {
+    report.add_subject(card, row, [&](Subject& subject) {
+      const auto ours = [&] { return card.nanoseconds_on_card([&] { subject.call(); }) / subject.multiply_adds; };
+      const auto units = [&] {
+        double made = 0;
+        const double took =
+            card.nanoseconds_on_card([&] { made = multiply_in_registers(subject.multiplied, rounds, card.stream()); });
+        return took / made;
+      };
+      ours(), units();
+      return std::vector<Result>{{row.name, compare_measured(ours, units, report.pairs()).inverse(), row.goal}};
+    });
+  }
 }
 
 // The host's time of a call, of calls few enough that the stream never makes the host wait.
-void launches(Report& report, const Card& card) {
-  constexpr int calls = 200;
-  CardTensor x(f32, {1, 128}), y(f32, {1, 64});
+void launches(CardReport& report, const Card& card) {
+  CardTensor x(card, f32, {1, 128}), y = CardTensor::unwritten(card, f32, {1, 64});
   SiluAndMul layer;
   auto prepared = layerhub::prepare(layer, x.view, y.view);
   const auto host_time = [&](const auto& call) {
@@ -141,34 +164,44 @@ void launches(Report& report, const Card& card) {
     ours(), raw();
     report.add(name, compare_measured(ours, raw, report.pairs()), at_most(1.1));
   };
+  report.heading("a raw launch: the host's part");
   add("SiluAndMul [1 x 64], a prepared call", [&] { prepared(); });
   add("SiluAndMul [1 x 64], a bound layer", [&] { layer(x.view, y.view); });
 }
 
 int run(Report& report) {
-  layerhub::set_plugin_roots({LAYERHUB_PLUGIN_ROOT});
+  std::vector<std::string> roots{LAYERHUB_CARD_PLUGIN_ROOT};
+  bool asks_for_card = false;
+  for (auto argument = report.arguments().begin(); argument != report.arguments().end(); ++argument) {
+    if (*argument == "--card") {
+      asks_for_card = true;
+    } else if (*argument == "--plugins" && argument + 1 != report.arguments().end()) {
+      roots.insert(roots.begin(), *++argument);
+    } else {
+      fmt::print(stderr, "{}: unknown option, or its value is missing\n", *argument);
+      return 2;
+    }
+  }
+  layerhub::set_plugin_roots(roots);
   const layerhub::DeviceList cards = layerhub::list_devices(kDLCUDA);
   if (cards.devices.empty()) {
     fmt::print(stderr, "cuda: {}; nothing is measured\n", cards.reason);
     return 77;
   }
   const layerhub::DeviceInfo& info = cards.devices.front();
-  fmt::print("{} ({})\n", info.name, layerhub::to_string(info.device));
+  fmt::print("{} ({}), {}\n", info.name, layerhub::to_string(info.device), info.driver);
+  if (asks_for_card) {
+    return 0;
+  }
   const Card card;
   const layerhub::Stream stream = layerhub::Stream::borrow(info.device, card.stream());
   const layerhub::use_stream on_stream(stream);
   const layerhub::use_kernel_mapping scope(plugins_for_cards());
-  report.heading("a copy of as many bytes by 128-bit accesses, in the same loop");
-  activations(report, card, f32, "float32");
-  activations(report, card, bf16, "bfloat16");
-  for (const std::int64_t width : {576, 4096}) {
-    norms(report, card, width, bf16, "bfloat16");
-  }
-  decode(report, card, 2048, 3);
-  decode(report, card, 32768, 8);
-  report.heading("a raw launch: the host's part");
-  launches(report, card);
-  return 0;
+  CardReport rows(report);
+  shares_of_a_copy(rows, card);
+  shares_of_the_matrix_units(rows, card);
+  launches(rows, card);
+  return rows.has_failed() ? 1 : 0;
 }
 
 }  // namespace

@@ -14,7 +14,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -43,15 +43,21 @@ class HostTensor {
 inline constexpr DLDataType f32{kDLFloat, 32, 1}, f16{kDLFloat, 16, 1}, bf16{kDLBfloat, 16, 1}, u8{kDLUInt, 8, 1};
 
 // Layers whose own forward must never be what is measured.
+[[noreturn]] inline void never_measured(const char* layer) {
+  throw std::logic_error(std::string(layer) +
+                         ": its own forward was called, which no bench measures; `layerhub explain` "
+                         "says why no kernel took it");
+}
+
 struct SiluAndMul : use_kernel_forward_from_hub<SiluAndMul, "SiluAndMul"> {
-  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+  void forward(const DLTensor&, DLTensor&) const { never_measured("SiluAndMul"); }
 };
 
 struct RMSNorm : use_kernel_forward_from_hub<RMSNorm, "RMSNorm"> {
   explicit RMSNorm(std::int64_t width, DLDataType dtype = f32) : weight(dtype, {width}) {}
   HostTensor weight;
   auto hub_members() const { return members(param("weight", weight.view), attribute("variance_epsilon", 1e-5)); }
-  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+  void forward(const DLTensor&, DLTensor&) const { never_measured("RMSNorm"); }
 };
 
 struct Linear : use_kernel_forward_from_hub<Linear, "Linear"> {
@@ -60,29 +66,29 @@ struct Linear : use_kernel_forward_from_hub<Linear, "Linear"> {
   HostTensor weight;
   std::string format;
   auto hub_members() const { return members(param("weight", weight.view, format)); }
-  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+  void forward(const DLTensor&, DLTensor&) const { never_measured("Linear"); }
 };
 
 struct CausalAttention : use_kernel_forward_from_hub<CausalAttention, "CausalAttention"> {
   void forward(const DLTensor&, const DLTensor&, const DLTensor&, DLTensor&, DLTensor&, std::int64_t, float,
                DLTensor&) const {
-    std::abort();
+    never_measured("CausalAttention");
   }
 };
 
 // What the machine itself can do, as layers of the bench's own plugin: to be measured in the same loop as a kernel,
 // over the same bytes and on the same threads. bench/limits has them.
 struct ReadAll : use_kernel_forward_from_hub<ReadAll, "ReadAll"> {
-  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+  void forward(const DLTensor&, DLTensor&) const { never_measured("ReadAll"); }
 };
 struct CopyAll : use_kernel_forward_from_hub<CopyAll, "CopyAll"> {
-  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+  void forward(const DLTensor&, DLTensor&) const { never_measured("CopyAll"); }
 };
 struct AddAll : use_kernel_forward_from_hub<AddAll, "AddAll"> {
-  void forward(const DLTensor&, const DLTensor&, DLTensor&) const { std::abort(); }
+  void forward(const DLTensor&, const DLTensor&, DLTensor&) const { never_measured("AddAll"); }
 };
 struct MultiplyBytes : use_kernel_forward_from_hub<MultiplyBytes, "MultiplyBytes"> {
-  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+  void forward(const DLTensor&, DLTensor&) const { never_measured("MultiplyBytes"); }
 };
 
 // The memory of a tensor as that many floats from an offset of floats on, for the limits: they only know float32.

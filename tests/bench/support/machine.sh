@@ -8,8 +8,15 @@ print_machine() {
     "$(cat /sys/kernel/mm/transparent_hugepage/enabled 2>/dev/null)" "$(cut -d' ' -f1-3 /proc/loadavg)"
 }
 
-# write_json FILE ROWS [PEERS]: one object of what the benches appended, one row a line.
+# write_json FILE ROWS [NAME TEXT]...: one object of these texts and of what the benches appended, one row a line.
 write_json() {
-  printf '{"machine": "%s", "peers": "%s", "rows": [\n%s\n]}\n' "$(machine)" "${3:-}" "$(sed '$!s/$/,/' "$2")" >"$1" ||
-    fail "$1: it cannot be written; give another --json"
+  local file=$1 rows=$2 facts
+  facts=$(printf '"machine": "%s"' "$(machine)")
+  shift 2
+  while [ $# -gt 1 ]; do
+    facts+=", \"$1\": \"$2\""
+    shift 2
+  done
+  printf '{%s, "rows": [\n%s\n]}\n' "$facts" "$(sed '$!s/$/,/' "$rows")" >"$file" ||
+    fail "$file: it cannot be written; give another --json"
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -69,31 +70,47 @@ inline double quantile(std::vector<double> values, double q) {
   return *at;
 }
 
-// Both return the nanoseconds that they took, however they come to know. What they do first is theirs to warm up.
-template <class Ours, class Theirs>
-Ratio compare_measured(Ours&& ours, Theirs&& theirs, int pairs) {
-  Ratio result;
-  std::vector<double> ratios, our_times, their_times;
+// Ours against each of several others, all in one loop. Each returns the nanoseconds that it took, however it comes to
+// know. What they do first is theirs to warm up.
+template <class Ours, class... Theirs>
+std::array<Ratio, sizeof...(Theirs)> compare_with_each(int pairs, Ours&& ours, Theirs&&... theirs) {
+  constexpr std::size_t n = sizeof...(Theirs);
+  std::vector<double> our_times;
+  std::array<std::vector<double>, n> their_times, ratios;
   const ProcessorTime start = ProcessorTime::now();
-  while (result.pairs < pairs) {
+  int made = 0, repeated = 0;
+  while (made < pairs) {
     const ProcessorTime before = ProcessorTime::now();
-    const double our_time = ours(), their_time = theirs();
-    if (ProcessorTime::now().share_stolen_since(before) > 0.01 && result.repeated < 2 * pairs) {
-      ++result.repeated;
+    const double our_time = ours();
+    const std::array<double, n> took{theirs()...};  // in this order
+    if (ProcessorTime::now().share_stolen_since(before) > 0.01 && repeated < 2 * pairs) {
+      ++repeated;
       continue;
     }
-    ++result.pairs;
-    ratios.push_back(our_time / their_time);
+    ++made;
     our_times.push_back(our_time);
-    their_times.push_back(their_time);
+    for (std::size_t i = 0; i < n; ++i) {
+      their_times[i].push_back(took[i]);
+      ratios[i].push_back(our_time / took[i]);
+    }
   }
-  result.median = quantile(ratios, 0.5);
-  result.p25 = quantile(ratios, 0.25);
-  result.p75 = quantile(ratios, 0.75);
-  result.ours = quantile(our_times, 0.5);
-  result.theirs = quantile(their_times, 0.5);
-  result.steal = ProcessorTime::now().share_stolen_since(start);
-  return result;
+  std::array<Ratio, n> results;
+  for (std::size_t i = 0; i < n; ++i) {
+    results[i] = {quantile(ratios[i], 0.5),
+                  quantile(ratios[i], 0.25),
+                  quantile(ratios[i], 0.75),
+                  quantile(our_times, 0.5),
+                  quantile(their_times[i], 0.5),
+                  made,
+                  repeated,
+                  ProcessorTime::now().share_stolen_since(start)};
+  }
+  return results;
+}
+
+template <class Ours, class Theirs>
+Ratio compare_measured(Ours&& ours, Theirs&& theirs, int pairs) {
+  return compare_with_each(pairs, ours, theirs)[0];
 }
 
 // The same, timed here, each run once before it counts. `calls` is how often both do what they measure when they are
