@@ -41,36 +41,71 @@ void for_each_run(const lh_call& call, const DLTensor& y, Body&& body) {
   });
 }
 
-inline Floats silu(Floats x) { return x * sigmoid(x); }
-inline Floats gelu(Floats x) { return x * normal_cdf(x); }
-// (1 + tanh(u)) / 2 = sigmoid(2 u): one exponential and no cancellation on the negative side.
-inline Floats gelu_tanh(Floats x) { return x * sigmoid((x + x * x * x * 0.044715f) * 1.59576912f); }
-inline Floats fast_gelu(Floats x) { return x * sigmoid(x * 1.59576912f * (x * x * 0.044715f + 1.f)); }
-inline Floats quick_gelu(Floats x) { return x * sigmoid(x * 1.702f); }
-// Not (x > 0 ? x : 0), which would lose NaN.
-inline Floats relu(Floats x) { return x <= 0.f ? Floats{} : x; }
+// A factor that grows with x stands beside one that vanishes: bounded keeps infinity out of the product, where it would
+// make NaN. At 100 all slopes have long reached their limits, 0 and 1.
+inline Floats bounded(Floats x) { return within(x, -100.f, 100.f); }
 
-// Their derivatives. Each repeats its function's exponential letter for letter, so that a kernel that needs both
-// computes one. A factor that grows with x stands beside one that vanishes: bounded keeps infinity out of the product,
-// where it would make NaN. At 100 all of them have long reached their limits, 0 and 1.
-inline Floats bounded(Floats x) {
-  x = x > 100.f ? broadcast(100.f) : x;
-  return x < -100.f ? broadcast(-100.f) : x;
-}
 // The derivative of x sigmoid(u(x)), given s = sigmoid(u(x)) and u'(x).
 inline Floats sigmoid_slope(Floats x, Floats s, Floats inner) { return s + bounded(x) * inner * (s * (1.f - s)); }
-inline Floats silu_slope(Floats x) { return sigmoid_slope(x, sigmoid(x), broadcast(1.f)); }
-inline Floats gelu_slope(Floats x) { return normal_cdf(x) + bounded(x) * normal_density(x); }
+
+// The functions: value<T>, as exact as results of dtype T can tell, and its derivative. That is exact to a float's
+// digits, as its differences lose some, and repeats value<float>'s exponential letter for letter: a kernel that needs
+// both computes one.
+struct SiluFunction {
+  template <class T = float>
+  static Floats value(Floats x) {
+    return x * sigmoid<T>(x);
+  }
+  static Floats slope(Floats x) { return sigmoid_slope(x, sigmoid(x), broadcast(1.f)); }
+};
+
+struct GeluFunction {
+  template <class T = float>
+  static Floats value(Floats x) {
+    return x * normal_cdf(x);
+  }
+  static Floats slope(Floats x) { return normal_cdf(x) + bounded(x) * normal_density(x); }
+};
+
 // u'(x) of both tanh forms; 0.134145 = 3 * 0.044715.
 inline Floats tanh_inner_slope(Floats x) { return (bounded(x) * bounded(x) * 0.134145f + 1.f) * 1.59576912f; }
-inline Floats gelu_tanh_slope(Floats x) {
-  return sigmoid_slope(x, sigmoid((x + x * x * x * 0.044715f) * 1.59576912f), tanh_inner_slope(x));
-}
-inline Floats fast_gelu_slope(Floats x) {
-  return sigmoid_slope(x, sigmoid(x * 1.59576912f * (x * x * 0.044715f + 1.f)), tanh_inner_slope(x));
-}
-inline Floats quick_gelu_slope(Floats x) { return sigmoid_slope(x, sigmoid(x * 1.702f), broadcast(1.702f)); }
-// 0 at the kink; NaN stays NaN.
-inline Floats relu_slope(Floats x) { return x <= 0.f ? Floats{} : (x > 0.f ? broadcast(1.f) : x); }
+
+// (1 + tanh(u)) / 2 = sigmoid(2 u): one exponential and no cancellation on the negative side.
+struct GeluTanhFunction {
+  template <class T = float>
+  static Floats value(Floats x) {
+    return x * sigmoid<T>((x + x * x * x * 0.044715f) * 1.59576912f);
+  }
+  static Floats slope(Floats x) {
+    return sigmoid_slope(x, sigmoid((x + x * x * x * 0.044715f) * 1.59576912f), tanh_inner_slope(x));
+  }
+};
+
+struct FastGeluFunction {
+  template <class T = float>
+  static Floats value(Floats x) {
+    return x * sigmoid<T>(x * 1.59576912f * (x * x * 0.044715f + 1.f));
+  }
+  static Floats slope(Floats x) {
+    return sigmoid_slope(x, sigmoid(x * 1.59576912f * (x * x * 0.044715f + 1.f)), tanh_inner_slope(x));
+  }
+};
+
+struct QuickGeluFunction {
+  template <class T = float>
+  static Floats value(Floats x) {
+    return x * sigmoid<T>(x * 1.702f);
+  }
+  static Floats slope(Floats x) { return sigmoid_slope(x, sigmoid(x * 1.702f), broadcast(1.702f)); }
+};
+
+// Not (x > 0 ? x : 0), which would lose NaN; the slope is 0 at the kink, and NaN stays NaN.
+struct ReluFunction {
+  template <class T = float>
+  static Floats value(Floats x) {
+    return x <= 0.f ? Floats{} : x;
+  }
+  static Floats slope(Floats x) { return x <= 0.f ? Floats{} : (x > 0.f ? broadcast(1.f) : x); }
+};
 
 }  // namespace layerhub::activation

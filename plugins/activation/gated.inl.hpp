@@ -14,8 +14,8 @@ namespace {
 
 using namespace layerhub::activation;
 
-// activated: which half of a row the activation is applied to, 0 or 1.
-template <Floats (*activation)(Floats), Floats (*slope)(Floats), int activated>
+// activated: which half of a row the function is applied to, 0 or 1.
+template <class Function, int activated>
 struct Gated {
   static constexpr std::array constraints{dtype_in("x", f32, bf16, f16), last_dim_dense("x"), last_dim_dense("y")};
 
@@ -37,13 +37,15 @@ struct Gated {
     for_each_run<T>(call, y, [&](std::int64_t index, std::int64_t column, std::int64_t columns, bool is_streamed) {
       const T* gate = row<T>(x, index) + activated * width + column;
       const T* up = row<T>(x, index) + (1 - activated) * width + column;
-      write(row<T>(y, index) + column, columns, is_streamed, [&](std::int64_t i, auto extent) {
-        if (is_streamed) {
-          prefetch_ahead(gate + i);
-          prefetch_ahead(up + i);
-        }
-        return activation(load(gate + i, extent)) * load(up + i, extent);
-      });
+      write(
+          row<T>(y, index) + column, columns, is_streamed,
+          [&](std::int64_t i, auto extent) {
+            return Function::template value<T>(load(gate + i, extent)) * load(up + i, extent);
+          },
+          [&](std::int64_t i) {
+            prefetch_ahead(gate + i);
+            prefetch_ahead(up + i);
+          });
     });
   }
 
@@ -72,8 +74,8 @@ struct Gated {
     write(grad_gate, count, is_streamed, [&](std::int64_t i, auto extent) {
       const Floats x = load(gate + i, extent);
       const Floats g = load(grad + i, extent);
-      store(waiting + i, g * activation(x), extent);
-      return g * load(up + i, extent) * slope(x);
+      store(waiting + i, g * Function::value(x), extent);
+      return g * load(up + i, extent) * Function::slope(x);
     });
     write(grad_up, count, is_streamed, [&](std::int64_t i, auto extent) { return load(waiting + i, extent); });
   }
@@ -81,10 +83,10 @@ struct Gated {
   static constexpr std::int64_t kept = 1024;
 };
 
-using SiluAndMul = Gated<silu, silu_slope, 0>;
-using GeluAndMul = Gated<gelu, gelu_slope, 0>;
-using GeluTanhAndMul = Gated<gelu_tanh, gelu_tanh_slope, 0>;
-using MulAndSilu = Gated<silu, silu_slope, 1>;
+using SiluAndMul = Gated<SiluFunction, 0>;
+using GeluAndMul = Gated<GeluFunction, 0>;
+using GeluTanhAndMul = Gated<GeluTanhFunction, 0>;
+using MulAndSilu = Gated<SiluFunction, 1>;
 
 LAYERHUB_KERNEL(SiluAndMul, layerhub::layers::SiluAndMul, "vector");
 LAYERHUB_KERNEL(GeluAndMul, layerhub::layers::GeluAndMul, "vector");

@@ -9,7 +9,7 @@ namespace {
 
 using namespace layerhub::activation;
 
-template <Floats (*activation)(Floats), Floats (*slope)(Floats)>
+template <class Function>
 struct Unary {
   static constexpr std::array constraints{dtype_in("x", f32, bf16, f16), last_dim_dense("x"), last_dim_dense("y"),
                                           may_alias("y", "x")};
@@ -31,7 +31,7 @@ struct Unary {
     for_each_run<T>(call, y, [&](std::int64_t index, std::int64_t column, std::int64_t columns, bool is_streamed) {
       const T* from = row<T>(x, index) + column;
       write(row<T>(y, index) + column, columns, is_streamed,
-            [&](std::int64_t i, auto extent) { return activation(load(from + i, extent)); });
+            [&](std::int64_t i, auto extent) { return Function::template value<T>(load(from + i, extent)); });
     });
   }
 
@@ -40,18 +40,19 @@ struct Unary {
     for_each_run<T>(call, grad_x, [&](std::int64_t index, std::int64_t column, std::int64_t columns, bool is_streamed) {
       const T* from = row<T>(x, index) + column;
       const T* grad = row<T>(grad_y, index) + column;
-      write(row<T>(grad_x, index) + column, columns, is_streamed,
-            [&](std::int64_t i, auto extent) { return load(grad + i, extent) * slope(load(from + i, extent)); });
+      write(row<T>(grad_x, index) + column, columns, is_streamed, [&](std::int64_t i, auto extent) {
+        return load(grad + i, extent) * Function::slope(load(from + i, extent));
+      });
     });
   }
 };
 
-using Silu = Unary<silu, silu_slope>;
-using Gelu = Unary<gelu, gelu_slope>;
-using GeluTanh = Unary<gelu_tanh, gelu_tanh_slope>;
-using FastGelu = Unary<fast_gelu, fast_gelu_slope>;
-using QuickGelu = Unary<quick_gelu, quick_gelu_slope>;
-using Relu = Unary<relu, relu_slope>;
+using Silu = Unary<SiluFunction>;
+using Gelu = Unary<GeluFunction>;
+using GeluTanh = Unary<GeluTanhFunction>;
+using FastGelu = Unary<FastGeluFunction>;
+using QuickGelu = Unary<QuickGeluFunction>;
+using Relu = Unary<ReluFunction>;
 
 LAYERHUB_KERNEL(Silu, layerhub::layers::Silu, "vector");
 LAYERHUB_KERNEL(Gelu, layerhub::layers::Gelu, "vector");

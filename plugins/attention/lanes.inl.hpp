@@ -64,8 +64,6 @@ Floats sums_of(const Floats* rows) {
   }
 }
 
-inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
-
 // One number of all lanes: `combined` takes two vectors.
 template <int step = lanes / 2, class Combined>
 float of_lanes(Floats v, Combined combined) {

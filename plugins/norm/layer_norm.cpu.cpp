@@ -15,15 +15,8 @@ using namespace layerhub::norm;
 
 class LayerNorm {
  public:
-  static constexpr std::uint32_t traits =
-      LH_TRAIT_DETERMINISTIC | LH_TRAIT_NO_HOST_SYNC | LH_TRAIT_OWNS_PARAMS | LH_TRAIT_NO_WORKSPACE;
-  static constexpr std::array constraints{dtype_in("hidden_states", f32, bf16, f16),
-                                          dtype_in("weight", f32, bf16, f16),
-                                          last_dim_dense("hidden_states"),
-                                          last_dim_dense("output"),
-                                          strided_ok("weight"),
-                                          strided_ok("bias"),
-                                          may_alias("output", "hidden_states")};
+  static constexpr std::uint32_t traits = norm_traits;
+  static constexpr auto constraints = norm_constraints(strided_ok("bias"), may_alias("output", "hidden_states"));
   // Where a row is nearly constant, the rounding of its mean is magnified by up to 1 / sqrt(variance_epsilon).
   static constexpr std::array tolerances{Tolerance{f32, 1e-5, 4e-5}, Tolerance{bf16, 8e-3, 1e-3},
                                          Tolerance{f16, 1e-3, 1e-4}};

@@ -23,6 +23,21 @@ inline constexpr std::int64_t least_per_worker = 16384;
 // From here on the output goes past the cache.
 inline constexpr std::int64_t streamed_bytes = std::int64_t{32} << 20;
 
+// What every norm promises of its forward and backward.
+inline constexpr std::uint32_t norm_traits =
+    LH_TRAIT_DETERMINISTIC | LH_TRAIT_NO_HOST_SYNC | LH_TRAIT_OWNS_PARAMS | LH_TRAIT_NO_WORKSPACE;
+
+// What every norm asks of its tensors, and what one of them asks besides.
+template <class... More>
+constexpr auto norm_constraints(More... more) {
+  return std::array{dtype_in("hidden_states", f32, bf16, f16),
+                    dtype_in("weight", f32, bf16, f16),
+                    last_dim_dense("hidden_states"),
+                    last_dim_dense("output"),
+                    strided_ok("weight"),
+                    more...};
+}
+
 // A one-dimensional param of any float dtype and stride; empty for NULL.
 inline std::vector<float> copy_param(const DLTensor* param) {
   std::vector<float> copy;
@@ -79,9 +94,9 @@ inline float sum_of_bfloat16_squares(const bfloat16* x, std::int64_t width) {
 }
 #endif
 
-// 1 / rms of a row, from the sum of its squares.
+// 1 / rms of a row, from the sum of its squares. All results wait for it: its width is inverted before the sum is there.
 inline float scale_of(float squares, std::int64_t width, float epsilon) {
-  return 1.f / std::sqrt(squares / static_cast<float>(width) + epsilon);
+  return 1.f / std::sqrt(squares * (1.f / static_cast<float>(width)) + epsilon);
 }
 
 // The sum of the squares of a row.

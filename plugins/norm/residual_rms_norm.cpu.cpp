@@ -14,15 +14,8 @@ using namespace layerhub::norm;
 
 class ResidualRmsNorm {
  public:
-  static constexpr std::uint32_t traits =
-      LH_TRAIT_DETERMINISTIC | LH_TRAIT_NO_HOST_SYNC | LH_TRAIT_OWNS_PARAMS | LH_TRAIT_NO_WORKSPACE;
-  static constexpr std::array constraints{dtype_in("hidden_states", f32, bf16, f16),
-                                          dtype_in("weight", f32, bf16, f16),
-                                          last_dim_dense("hidden_states"),
-                                          last_dim_dense("residual"),
-                                          last_dim_dense("output"),
-                                          last_dim_dense("new_residual"),
-                                          strided_ok("weight")};
+  static constexpr std::uint32_t traits = norm_traits;
+  static constexpr auto constraints = norm_constraints(last_dim_dense("residual"), last_dim_dense("new_residual"));
 
   explicit ResidualRmsNorm(const CreateArgs& args)
       : weight_(copy_param(args.param("weight"))), epsilon_(static_cast<float>(args.real("variance_epsilon"))) {}
@@ -52,7 +45,7 @@ class ResidualRmsNorm {
     write(y, width, is_streamed, [&](std::int64_t i, auto extent) {
       const Floats v = total(i, extent);
       store(kept + i, v, extent);
-      return v * scale * load(weight + i, extent);
+      return v * load(weight + i, extent) * scale;
     });
   }
 

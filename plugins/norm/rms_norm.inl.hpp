@@ -17,14 +17,8 @@ using namespace layerhub::norm;
 
 class RmsNorm {
  public:
-  static constexpr std::uint32_t traits =
-      LH_TRAIT_DETERMINISTIC | LH_TRAIT_NO_HOST_SYNC | LH_TRAIT_OWNS_PARAMS | LH_TRAIT_NO_WORKSPACE;
-  static constexpr std::array constraints{dtype_in("hidden_states", f32, bf16, f16),
-                                          dtype_in("weight", f32, bf16, f16),
-                                          last_dim_dense("hidden_states"),
-                                          last_dim_dense("output"),
-                                          strided_ok("weight"),
-                                          may_alias("output", "hidden_states")};
+  static constexpr std::uint32_t traits = norm_traits;
+  static constexpr auto constraints = norm_constraints(may_alias("output", "hidden_states"));
 
   explicit RmsNorm(const CreateArgs& args)
       : weight_(copy_param(args.param("weight"))), epsilon_(static_cast<float>(args.real("variance_epsilon"))) {}
@@ -73,8 +67,8 @@ class RmsNorm {
   void run(const T* x, T* y, std::int64_t width, bool is_streamed) const {
     const float scale = scale_of_row(x, width);
     const float* weight = weight_.data();
-    write(y, width, is_streamed,
-          [&](std::int64_t i, auto extent) { return load(x + i, extent) * scale * load(weight + i, extent); });
+    write(y, width, is_streamed,  // what does not wait for the scale comes first
+          [&](std::int64_t i, auto extent) { return load(x + i, extent) * load(weight + i, extent) * scale; });
   }
 
   template <class T>

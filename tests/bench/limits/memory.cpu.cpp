@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What memory gives, as kernels: they are compiled, chosen, called and spread over threads as those that are held
-// against them. Reading alone, copying, and a stream of two reads and one write; what is written goes past the caches.
+// against them. Reading alone, copying, a stream of two reads and one write, and a copy by way of float, which is how
+// all arithmetic on bfloat16 goes; what is written goes past the caches.
 #include <layerhub/sdk/cpu.hpp>
 #include <layerhub/sdk/kernel.hpp>
 #include <layerhub/sdk/tensor.hpp>
@@ -57,6 +58,26 @@ struct Copying {
   }
 };
 
+struct ConvertAll {
+  static constexpr std::string_view name = "ConvertAll";
+  static constexpr std::array arguments{input("x"), output("y")};
+  static constexpr std::array constraints{dtype_in("x", bf16), same_dtype("y", "x"), same_shape("y", "x")};
+};
+struct Converting {
+  static void forward(const lh_call& call) {
+    const auto* x = static_cast<const bfloat16*>(call.in[0]->data);
+    auto* y = static_cast<bfloat16*>(call.out[0]->data);
+    const std::int64_t count = element_count(*call.in[0]);
+    parallel_ranges(call.host, count, 2 * least_per_worker, grain, [&](Range range, std::uint32_t) {
+      write(
+          y + range.begin, range.end - range.begin, true,
+          [&](std::int64_t i, auto extent) { return load(x + range.begin + i, extent); },
+          [&](std::int64_t i) { prefetch_ahead(x + range.begin + i); });
+      stream_end();
+    });
+  }
+};
+
 struct AddAll {
   static constexpr std::string_view name = "AddAll";
   static constexpr std::array arguments{input("a"), input("b"), output("y")};
@@ -78,6 +99,7 @@ struct Adding {
 
 LAYERHUB_KERNEL(Reading, ReadAll, "read");
 LAYERHUB_KERNEL(Copying, CopyAll, "copy");
+LAYERHUB_KERNEL(Converting, ConvertAll, "convert");
 LAYERHUB_KERNEL(Adding, AddAll, "add");
 
 }  // namespace

@@ -101,11 +101,19 @@ Linear::Linear(std::int64_t rows, std::int64_t columns, const std::string& block
 Mapping built_plugins() {
   set_plugin_roots({LAYERHUB_PLUGIN_ROOT, LAYERHUB_BENCH_PLUGIN_ROOT});
   std::vector<Mapping::LayerEntry> entries;
-  for (const auto& [layer, repo] :
-       {std::pair{"SiluAndMul", "layerhub/activation"}, std::pair{"RMSNorm", "layerhub/norm"},
-        std::pair{"Linear", "layerhub/linear"}, std::pair{"CausalAttention", "layerhub/attention"},
-        std::pair{"ReadAll", "bench/limits"}, std::pair{"CopyAll", "bench/limits"}, std::pair{"AddAll", "bench/limits"},
-        std::pair{"MultiplyBytes", "bench/limits"}}) {
+  constexpr std::pair<const char*, const char*> layers[] = {
+      {"SiluAndMul", "layerhub/activation"},
+      {"RMSNorm", "layerhub/norm"},
+      {"ResidualRMSNorm", "layerhub/norm"},
+      {"Linear", "layerhub/linear"},
+      {"CausalAttention", "layerhub/attention"},
+      {"ReadAll", "bench/limits"},
+      {"CopyAll", "bench/limits"},
+      {"ConvertAll", "bench/limits"},
+      {"AddAll", "bench/limits"},
+      {"MultiplyBytes", "bench/limits"},
+  };
+  for (const auto& [layer, repo] : layers) {
     entries.push_back({layer, {{"cpu", LayerRepository{.repo_id = repo, .layer_name = layer, .revision = "v1"}}}});
   }
   return Mapping(entries);

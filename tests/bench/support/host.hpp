@@ -60,6 +60,13 @@ struct RMSNorm : use_kernel_forward_from_hub<RMSNorm, "RMSNorm"> {
   void forward(const DLTensor&, DLTensor&) const { never_measured("RMSNorm"); }
 };
 
+struct ResidualRMSNorm : use_kernel_forward_from_hub<ResidualRMSNorm, "ResidualRMSNorm"> {
+  explicit ResidualRMSNorm(std::int64_t width, DLDataType dtype = f32) : weight(dtype, {width}) {}
+  HostTensor weight;
+  auto hub_members() const { return members(param("weight", weight.view), attribute("variance_epsilon", 1e-5)); }
+  void forward(const DLTensor&, const DLTensor&, DLTensor&, DLTensor&) const { std::abort(); }
+};
+
 struct Linear : use_kernel_forward_from_hub<Linear, "Linear"> {
   // format: of sdk/formats.hpp, or "" for a plain float weight of this dtype
   Linear(std::int64_t rows, std::int64_t columns, const std::string& block_format, DLDataType dtype = f32);
@@ -83,6 +90,9 @@ struct ReadAll : use_kernel_forward_from_hub<ReadAll, "ReadAll"> {
 };
 struct CopyAll : use_kernel_forward_from_hub<CopyAll, "CopyAll"> {
   void forward(const DLTensor&, DLTensor&) const { never_measured("CopyAll"); }
+};
+struct ConvertAll : use_kernel_forward_from_hub<ConvertAll, "ConvertAll"> {
+  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
 };
 struct AddAll : use_kernel_forward_from_hub<AddAll, "AddAll"> {
   void forward(const DLTensor&, const DLTensor&, DLTensor&) const { never_measured("AddAll"); }

@@ -56,6 +56,7 @@ int run(Report& report) {
               {},
               "",
               environment("LAYERHUB_TORCH_PYTHON"),
+              environment("LAYERHUB_HUB_WORKER"),
               environment("LAYERHUB_CPU_CAPABILITY") == "3"};
   std::ifstream file(given[1]);
   const nlohmann::json reference = nlohmann::json::parse(file);

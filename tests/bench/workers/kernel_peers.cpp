@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels of this build, called in this process, against the same of ggml and of PyTorch in a process of theirs, one
-// thread each. PyTorch is asked where LAYERHUB_TORCH_PYTHON names a Python that has it. The Hub's own kernels, which
-// the goals of activations and norms name, come from no package registry: their rows say so.
+// Kernels of this build, called in this process, against the same of ggml, of the Hub and of PyTorch in a process of
+// theirs, one thread each. PyTorch is asked where LAYERHUB_TORCH_PYTHON names a Python that has it, the Hub's kernels
+// where LAYERHUB_HUB_KERNELS names their sources beside; else their rows say so.
 #include "bench/support/host.hpp"
 #include "bench/workers/peers.hpp"
+
+#include <layerhub/sdk/dtype.hpp>
 
 #include <fmt/format.h>
 
@@ -41,21 +43,87 @@ class TemporaryFile {
   std::filesystem::path path_;
 };
 
-constexpr const char* no_hub_kernels = "the Hub's kernels are in no package registry";
+// Of what the other side answered to our elements: the norm of the difference to that of the whole.
+double relative_difference(const std::string& answer, std::size_t count,
+                           const std::function<double(std::size_t)>& ours) {
+  std::istringstream theirs(answer);
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    double value = 0;
+    theirs >> value;
+    difference += std::pow(value - ours(i), 2);
+    size += std::pow(value, 2);
+  }
+  return std::sqrt(difference / size);
+}
 
-// A layer's call on [rows, width] of a dtype, as PyTorch's side is asked for it.
+// A layer's call on [rows, width] of bfloat16, as the other sides are asked for it.
 struct Shape {
   std::int64_t rows, width;
   int repeats;
   const char* where;  // "in cache"
+  std::optional<Goal> goal = std::nullopt;  // against the Hub's kernel
+
+  std::string text(const char* layer, const char* peer) const {
+    return fmt::format("{} bfloat16 [{} x {}] {}, {}, faster by", layer, rows, width, where, peer);
+  }
 };
 
+// Nanoseconds of a call, warm.
+double nanoseconds_of_call(const Shape& shape, const std::function<void()>& call) {
+  call();
+  return nanoseconds_of([&] {
+           for (int i = 0; i < shape.repeats; ++i) {
+             call();
+           }
+         }) /
+         shape.repeats;
+}
+
+// `call` against the Hub's kernel, after y was compared with what that makes of x and the weight.
+void compare_hub(const Peers& peers, const char* layer, const Shape& shape, const std::function<void()>& call,
+                 std::initializer_list<const HostTensor*> inputs, const HostTensor& y) {
+  const std::string name = shape.text(layer, "the Hub's kernel");
+  if (peers.hub_kernels.empty()) {
+    peers.report.not_measured(name, shape.goal, "LAYERHUB_HUB_KERNELS names no sources of the Hub's kernels");
+    return;
+  }
+  if (peers.avx2 && std::string_view(layer) == "SiluAndMul") {
+    peers.report.not_measured(name, shape.goal, "the Hub has no kernel for AVX2, it calls PyTorch's");
+    return;
+  }
+  try {
+    Worker theirs({peers.hub_kernels, peers.avx2 ? "--avx2" : "--native"}, 1);
+    if (shape.repeats > 1) {  // what is out of cache has too many elements for a line of text
+      call();
+      std::string bytes;
+      for (const HostTensor* input : inputs) {
+        bytes.append(input->elements<char>(), input->bytes);
+      }
+      const TemporaryFile file(bytes, "");
+      const double off = relative_difference(
+          theirs.ask(fmt::format("output {} {} {} {}", layer, file.path(), shape.rows, shape.width)), y.bytes / 2,
+          [&](std::size_t i) { return sdk::to_float(y.elements<sdk::bfloat16>()[i]); });
+      if (!(off < 1e-2)) {
+        throw std::runtime_error(fmt::format("the outputs differ by {:.1e}; times would say nothing", off));
+      }
+    }
+    const std::string command = fmt::format("time {} {} {} {}", layer, shape.rows, shape.width, shape.repeats);
+    theirs.ask(command);
+    peers.report.add(name,
+                     compare_measured([&] { return nanoseconds_of_call(shape, call); },
+                                      [&] { return theirs.nanoseconds(command); }, peers.report.pairs())
+                         .inverse(),
+                     shape.goal);
+  } catch (const std::runtime_error& error) {
+    peers.report.not_measured(name, shape.goal, error.what());
+  }
+}
+
 // `call` against PyTorch's eager and compiled forms of the layer.
-void compare_torch(const Peers& peers, const std::string& layer, const char* dtype, const Shape& shape,
-                   const std::function<void()>& call) {
+void compare_torch(const Peers& peers, const char* layer, const Shape& shape, const std::function<void()>& call) {
   for (const char* form : {"eager", "compiled"}) {
-    const std::string name = fmt::format("{} {} [{} x {}] {}, PyTorch {}, faster by", layer, dtype, shape.rows,
-                                         shape.width, shape.where, form);
+    const std::string name = shape.text(layer, fmt::format("PyTorch {}", form).c_str());
     if (peers.torch_python.empty()) {
       peers.report.not_measured(name, std::nullopt, "LAYERHUB_TORCH_PYTHON names no Python that has PyTorch");
       continue;
@@ -66,20 +134,11 @@ void compare_torch(const Peers& peers, const std::string& layer, const char* dty
                      peers.torch_python, LAYERHUB_SOURCE_DIR "/tests/bench/workers/torch_worker.py"},
                     1);
       const std::string command =
-          fmt::format("{} {} {} {} {} {}", layer, form, dtype, shape.rows, shape.width, shape.repeats);
+          fmt::format("{} {} bfloat16 {} {} {}", layer, form, shape.rows, shape.width, shape.repeats);
       theirs.ask(command);
-      const auto ours = [&] {
-        call();
-        return nanoseconds_of([&] {
-                 for (int i = 0; i < shape.repeats; ++i) {
-                   call();
-                 }
-               }) /
-               shape.repeats;
-      };
       peers.report.add(name,
-                       compare_measured(
-                           ours, [&] { return theirs.nanoseconds(command); }, peers.report.pairs())
+                       compare_measured([&] { return nanoseconds_of_call(shape, call); },
+                                        [&] { return theirs.nanoseconds(command); }, peers.report.pairs())
                            .inverse(),
                        std::nullopt);
     } catch (const std::runtime_error& error) {
@@ -88,11 +147,9 @@ void compare_torch(const Peers& peers, const std::string& layer, const char* dty
   }
 }
 
-// In cache, and so large that no cache holds it; `read_and_written` widths of a row.
-std::vector<Shape> shapes_of(std::int64_t width, int read_and_written) {
-  const auto row_bytes = static_cast<std::size_t>(2 * read_and_written * width);
-  return {{8, width, 2000, "in cache"},
-          {static_cast<std::int64_t>(out_of_cache() / row_bytes), width, 1, "out of cache"}};
+// Rows so many that no cache holds them; `read_and_written` widths of each.
+std::int64_t rows_out_of_cache(std::int64_t width, int read_and_written) {
+  return static_cast<std::int64_t>(out_of_cache() / static_cast<std::size_t>(2 * read_and_written * width));
 }
 
 }  // namespace
@@ -107,16 +164,10 @@ void compare_matvec(const Peers& peers) {
   layer(x.view, y.view);
   const TemporaryFile file({layer.weight.elements<char>(), layer.weight.bytes}, {x.elements<char>(), x.bytes});
   Worker theirs = peers.theirs(1);
-  std::istringstream product(theirs.ask(fmt::format("product {} {} {}", file.path(), rows, columns)));
-  double difference = 0, size = 0;
-  for (std::int64_t i = 0; i < rows; ++i) {
-    float value = 0;
-    product >> value;
-    difference += std::pow(value - y.elements<float>()[i], 2);
-    size += std::pow(value, 2);
-  }
-  fmt::print("  outputs of the product: relative difference {:.1e}\n", std::sqrt(difference / size));
-  if (!(difference < 1e-4 * size)) {
+  const double off = relative_difference(theirs.ask(fmt::format("product {} {} {}", file.path(), rows, columns)), rows,
+                                         [&](std::size_t i) { return y.elements<float>()[i]; });
+  fmt::print("  outputs of the product: relative difference {:.1e}\n", off);
+  if (!(off < 1e-2)) {
     throw std::runtime_error("matvec: the products differ; times would say nothing");
   }
   const auto ours = [&] {
@@ -137,27 +188,29 @@ void compare_matvec(const Peers& peers) {
 }
 
 void compare_activation(const Peers& peers) {
+  constexpr std::int64_t width = 1536;
   set_threads(1);
-  peers.report.not_measured("SiluAndMul bfloat16 out of cache, the Hub's kernel, faster by", at_least(2),
-                            no_hub_kernels);
-  peers.report.not_measured("SiluAndMul bfloat16 in cache, the Hub's kernel, faster by", at_least(2.5), no_hub_kernels);
-  for (const Shape& shape : shapes_of(1536, 3)) {
+  for (const Shape& shape : {Shape{8, width, 2000, "in cache", at_least(2.5)},
+                             Shape{rows_out_of_cache(width, 3), width, 1, "out of cache", at_least(2)}}) {
     SiluAndMul layer;
-    HostTensor x(bf16, {shape.rows, 2 * shape.width}), y(bf16, {shape.rows, shape.width});
-    compare_torch(peers, "SiluAndMul", "bfloat16", shape, [&] { layer(x.view, y.view); });
+    HostTensor x(bf16, {shape.rows, 2 * width}), y(bf16, {shape.rows, width});
+    const auto call = [&] { layer(x.view, y.view); };
+    compare_hub(peers, "SiluAndMul", shape, call, {&x}, y);
+    compare_torch(peers, "SiluAndMul", shape, call);
   }
 }
 
 void compare_norm(const Peers& peers) {
+  constexpr std::int64_t width = 576;
   set_threads(1);
-  peers.report.not_measured("RMSNorm bfloat16 [1 x 576], the Hub's kernel, faster by", at_least(5), no_hub_kernels);
-  peers.report.not_measured("RMSNorm bfloat16 in cache, the Hub's kernel, faster by", at_least(1.5), no_hub_kernels);
-  std::vector<Shape> shapes = shapes_of(576, 2);
-  shapes.insert(shapes.begin(), {1, 576, 10'000, "in cache"});
-  for (const Shape& shape : shapes) {
-    RMSNorm layer(shape.width, bf16);
-    HostTensor x(bf16, {shape.rows, shape.width}), y(bf16, {shape.rows, shape.width});
-    compare_torch(peers, "RMSNorm", "bfloat16", shape, [&] { layer(x.view, y.view); });
+  for (const Shape& shape : {Shape{1, width, 10'000, "in cache", at_least(5)},
+                             Shape{8, width, 2000, "in cache", at_least(1.5)},
+                             Shape{rows_out_of_cache(width, 2), width, 1, "out of cache"}}) {
+    RMSNorm layer(width, bf16);
+    HostTensor x(bf16, {shape.rows, width}), y(bf16, {shape.rows, width});
+    const auto call = [&] { layer(x.view, y.view); };
+    compare_hub(peers, "RMSNorm", shape, call, {&x, &layer.weight}, y);
+    compare_torch(peers, "RMSNorm", shape, call);
   }
 }
 

@@ -17,6 +17,7 @@ struct Peers {
   std::vector<std::pair<std::string, std::string>> texts;  // name, token ids
   std::string stream;                                      // token ids of a long text
   std::string torch_python;                                // a Python that has PyTorch, or empty
+  std::string hub_kernels;                                 // hub_worker.cpp, built, or empty
   bool avx2;
 
   Worker ours(unsigned threads) const {

@@ -66,10 +66,32 @@ TEST_CASE("normal_density is within 1e-7 of the formula, and keeps its digits fa
   CHECK(normal_density(broadcast(std::numeric_limits<float>::infinity()))[0] == 0);
 }
 
-TEST_CASE("sigmoid saturates without NaN") {
-  CHECK(sigmoid(broadcast(-1e30f))[0] == 0);
-  CHECK(sigmoid(broadcast(1e30f))[0] == 1);
-  CHECK(sigmoid(broadcast(0.f))[0] == 0.5f);
+TEMPLATE_TEST_CASE("sigmoid is as exact as results of its dtype can tell, wherever it is a normal number", "", float,
+                   float16, bfloat16) {
+  const double bound = std::is_same_v<TestType, bfloat16> ? 2e-4 : 4e-7;
+  for (float x = -87; x <= 100; x += 0.0007f) {
+    const double want = 1 / (1 + std::exp(-static_cast<double>(x)));
+    const double off = std::abs(static_cast<double>(sigmoid<TestType>(broadcast(x))[0]) - want);
+    if (!(off <= bound * want)) FAIL(x << " is off by " << off / want);
+  }
+  SUCCEED();
+}
+
+TEMPLATE_TEST_CASE("sigmoid saturates, and NaN stays NaN", "", float, bfloat16) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  for (const float large : {89.f, 1e30f, infinity}) {
+    CHECK(sigmoid<TestType>(broadcast(-large))[0] == 0);
+    CHECK(sigmoid<TestType>(broadcast(large))[0] == 1);
+  }
+  CHECK(sigmoid<TestType>(broadcast(0.f))[0] == 0.5f);
+  CHECK(std::isnan(sigmoid<TestType>(broadcast(std::numeric_limits<float>::quiet_NaN()))[0]));
+}
+
+TEST_CASE("within keeps to its bounds, and NaN stays NaN") {
+  CHECK(within(broadcast(-3.f), -1.f, 2.f)[0] == -1);
+  CHECK(within(broadcast(3.f), -1.f, 2.f)[0] == 2);
+  CHECK(within(broadcast(0.5f), -1.f, 2.f)[0] == 0.5f);
+  CHECK(std::isnan(within(broadcast(std::numeric_limits<float>::quiet_NaN()), -1.f, 2.f)[0]));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -76,6 +77,30 @@ TEMPLATE_TEST_CASE("write fills exactly its elements, past the cache or not, fro
     }
   }
   SUCCEED();
+}
+
+TEMPLATE_TEST_CASE("write rounds as store does, and prepares each line that goes past the cache once, in order", "",
+                   float, bfloat16, float16) {
+  constexpr std::int64_t count = 4096, line = 64 / sizeof(TestType);
+  std::vector<float> x(count);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = std::bit_cast<float>(static_cast<std::uint32_t>(i * 2654435761u));
+  alignas(64) static std::array<TestType, count> want, got;
+  for (std::int64_t i = 0; i < count; i += lanes) {
+    store(want.data() + i, load(x.data() + i, Whole{}), Whole{});
+  }
+  std::int64_t prepared = 0;
+  write(
+      got.data(), count, true, [&](std::int64_t i, auto extent) { return load(x.data() + i, extent); },
+      [&](std::int64_t begin) {
+        CHECK(begin == prepared);
+        prepared += line;
+      });
+  stream_end();
+  CHECK(prepared == count);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const bool right = std::isnan(x[i]) ? std::isnan(to_float(got[i])) : to_float(got[i]) == to_float(want[i]);
+    if (!right) FAIL(x[i]);
+  }
 }
 
 TEST_CASE("sum adds every lane once") {

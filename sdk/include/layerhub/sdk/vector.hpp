@@ -99,15 +99,30 @@ void store_bits(T* to, V v, Part part) {
 }
 #endif
 
-inline Floats widen_bfloat16(HalfBits v) { return reinterpret_cast<Floats>(__builtin_convertvector(v, Bits) << 16); }
+// Each in a lane of 32 bits: one instruction, where g++ 12 makes four shuffles of __builtin_convertvector.
+inline Bits widen_words(HalfBits v) {
+#if defined(LAYERHUB_VECTOR_AVX512)
+  return reinterpret_cast<Bits>(_mm512_maskz_cvtepu16_epi32(all_lanes, reinterpret_cast<__m256i>(v)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Bits>(_mm256_cvtepu16_epi32(reinterpret_cast<__m128i>(v)));
+#else
+  return __builtin_convertvector(v, Bits);
+#endif
+}
+
+inline Floats widen_bfloat16(HalfBits v) { return reinterpret_cast<Floats>(widen_words(v) << 16); }
+
+// The nearest bfloat16, ties to even, in the upper half of each lane; NaN stays one.
+inline Bits rounded_bfloat16(Floats v) {
+  const Bits bits = reinterpret_cast<Bits>(v);
+  return (bits + 0x7fffu + ((bits >> 16) & 1u)) | reinterpret_cast<Bits>(v != v);
+}
 
 inline HalfBits narrow_bfloat16(Floats v) {
 #if defined(__AVX512BF16__) && defined(LAYERHUB_VECTOR_AVX512)
   return reinterpret_cast<HalfBits>(_mm512_cvtneps_pbh(reinterpret_cast<__m512>(v)));
 #else
-  const Bits bits = reinterpret_cast<Bits>(v);
-  const Bits rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
-  return __builtin_convertvector((v != v ? bits | 0x00400000u : rounded) >> 16, HalfBits);
+  return __builtin_convertvector(rounded_bfloat16(v) >> 16, HalfBits);
 #endif
 }
 
@@ -119,7 +134,7 @@ inline Floats widen_float16(HalfBits v) {
 #else
   // The exponent's bias is corrected by a product with 2^112, which makes subnormals right too; infinity and NaN keep
   // the largest exponent.
-  const Bits bits = __builtin_convertvector(v, Bits);
+  const Bits bits = widen_words(v);
   const Bits magnitude = bits & 0x7fffu;
   const Floats scaled = reinterpret_cast<Floats>(magnitude << 13) * 0x1p112f;
   const Bits finite = reinterpret_cast<Bits>(scaled);
@@ -180,6 +195,33 @@ void store(T* to, Floats v, Extent extent) {
   detail::store_bits(to, detail::narrow<T>(v), extent);
 }
 
+// Lane by lane, in one instruction; b where one of them is NaN.
+inline Floats larger(Floats a, Floats b) {
+#if defined(LAYERHUB_VECTOR_AVX512)
+  return reinterpret_cast<Floats>(
+      _mm512_maskz_max_ps(detail::all_lanes, reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Floats>(_mm256_max_ps(reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b)));
+#else
+  return reinterpret_cast<Floats>(_mm_max_ps(reinterpret_cast<__m128>(a), reinterpret_cast<__m128>(b)));
+#endif
+}
+inline Floats smaller(Floats a, Floats b) {
+#if defined(LAYERHUB_VECTOR_AVX512)
+  return reinterpret_cast<Floats>(
+      _mm512_maskz_min_ps(detail::all_lanes, reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Floats>(_mm256_min_ps(reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b)));
+#else
+  return reinterpret_cast<Floats>(_mm_min_ps(reinterpret_cast<__m128>(a), reinterpret_cast<__m128>(b)));
+#endif
+}
+
+// Within [low, high]; NaN stays NaN.
+inline Floats within(Floats x, float low, float high) {
+  return smaller(broadcast(high), larger(broadcast(low), x));
+}
+
 // v with 0 in the lanes beyond the part.
 inline Floats first_lanes(Floats v, Part part) {
   Integers index;
@@ -197,6 +239,17 @@ using Register [[gnu::vector_size(vector_bytes)]] = std::uint8_t;
 template <class T>
 inline constexpr std::int64_t register_elements = vector_bytes / static_cast<std::int64_t>(sizeof(T));
 
+// The upper halves of all lanes, those of `low` first.
+inline Register upper_halves(Bits low, Bits high) {
+  using Words [[gnu::vector_size(vector_bytes)]] = std::uint16_t;
+  Words odd;
+  for (int i = 0; i < 2 * lanes; ++i) {
+    odd[i] = static_cast<std::uint16_t>(2 * i + 1);
+  }
+  return reinterpret_cast<Register>(
+      __builtin_shuffle(reinterpret_cast<Words>(low), reinterpret_cast<Words>(high), odd));
+}
+
 inline Register joined(HalfBits low, HalfBits high) {
   Register both;
   std::memcpy(&both, &low, sizeof low);
@@ -212,13 +265,16 @@ Register produce_register(std::int64_t i, Produce& produce) {
     return reinterpret_cast<Register>(low);
   } else {
     const Floats high = produce(i + lanes, Whole{});
-#if defined(__AVX512BF16__) && defined(LAYERHUB_VECTOR_AVX512)
     if constexpr (std::is_same_v<T, bfloat16>) {
+#if defined(__AVX512BF16__) && defined(LAYERHUB_VECTOR_AVX512)
       return reinterpret_cast<Register>(
           _mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(high), reinterpret_cast<__m512>(low)));
-    }
+#else
+      return upper_halves(rounded_bfloat16(low), rounded_bfloat16(high));
 #endif
-    return joined(narrow<T>(low), narrow<T>(high));
+    } else {
+      return joined(narrow<T>(low), narrow<T>(high));
+    }
   }
 }
 
@@ -232,6 +288,12 @@ inline void stream_register(void* to, Register v) {
   _mm_stream_si128(static_cast<__m128i*>(to), reinterpret_cast<__m128i>(v));
 #endif
 }
+
+// Elements of T in a cache line, all of whose registers are streamed one after the other: a line that leaves the
+// processor's buffers in parts is written in parts.
+inline constexpr std::int64_t line_bytes = 64;
+template <class T>
+inline constexpr std::int64_t line_elements = line_bytes / static_cast<std::int64_t>(sizeof(T));
 
 // [i, end) a vector at a time, and the last part.
 template <class T, class Produce>
@@ -258,21 +320,30 @@ void prefetch_ahead(const T* x) {
 // Stores past the cache become visible to other threads.
 inline void stream_end() { _mm_sfence(); }
 
+// For write() without anything to prepare.
+struct Unprepared {
+  void operator()(std::int64_t) const {}
+};
+
 // Writes y[i] = produce(i)[lane] for i < count, a register at a time: produce(begin, Extent) returns the values from
-// `begin`. is_streamed: past the cache, for results too large to be found there again; stream_end() follows. Values
-// that produce loads from y itself, at the same elements, are read before they are overwritten.
-template <class T, class Produce>
-void write(T* y, std::int64_t count, bool is_streamed, Produce&& produce) {
-  constexpr std::int64_t step = detail::register_elements<T>;
+// `begin`. is_streamed: past the cache, for results too large to be found there again; stream_end() follows.
+// prepare(begin) is then called once for each line of y, for what is asked for ahead. Values that produce loads from y
+// itself, at the same elements, are read before they are overwritten.
+template <class T, class Produce, class Prepare = Unprepared>
+void write(T* y, std::int64_t count, bool is_streamed, Produce&& produce, Prepare&& prepare = {}) {
+  constexpr std::int64_t step = detail::register_elements<T>, line = detail::line_elements<T>;
   std::int64_t i = 0;
   if (is_streamed) {
-    const auto misaligned =
-        static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(y) % vector_bytes / sizeof(T));
-    const std::int64_t head = misaligned == 0 ? 0 : step - misaligned;
+    const auto beyond_line =
+        static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(y) % detail::line_bytes / sizeof(T));
+    const std::int64_t head = beyond_line == 0 ? 0 : line - beyond_line;
     if (head <= count) {
       detail::write_vectors(y, 0, head, produce);
-      for (i = head; i + step <= count; i += step) {
-        detail::stream_register(y + i, detail::produce_register<T>(i, produce));
+      for (i = head; i + line <= count; i += line) {
+        prepare(i);
+        for (std::int64_t k = 0; k < line; k += step) {
+          detail::stream_register(y + i + k, detail::produce_register<T>(i + k, produce));
+        }
       }
     }
   } else {
