@@ -68,7 +68,7 @@ class CausalAttentionKernel {
     }
     std::int64_t blocks() const { return (rows_of_key() + rows_of_block() - 1) / rows_of_block() * kv_heads; }
     int step() const {
-      return is_decode() ? attention::decode::step_for(static_cast<int>(width)) : attention::prefill::tile_positions;
+      return is_decode() ? attention::decode::step_for(static_cast<int>(width)) : attention::prefill::step_positions;
     }
     int blocks_at_once() const {
       return is_decode() ? attention::decode::blocks_at_once(static_cast<int>(rows_of_block()))

@@ -33,11 +33,14 @@ struct MatrixElement<bfloat16> {
 template <class T>
 using MatrixElement = typename detail::MatrixElement<T>::Type;
 
-// a: its rows lie behind each other. b: its columns do, so that it is given as the rows of its transpose.
+// a: its rows lie behind each other. b: its columns do, so that it is given as the rows of its transpose; or its rows.
 template <class T>
 using MatrixA = nvcuda::wmma::fragment<nvcuda::wmma::matrix_a, 16, 16, 16, MatrixElement<T>, nvcuda::wmma::row_major>;
 template <class T>
 using MatrixB = nvcuda::wmma::fragment<nvcuda::wmma::matrix_b, 16, 16, 16, MatrixElement<T>, nvcuda::wmma::col_major>;
+template <class T>
+using MatrixBByRows =
+    nvcuda::wmma::fragment<nvcuda::wmma::matrix_b, 16, 16, 16, MatrixElement<T>, nvcuda::wmma::row_major>;
 using MatrixSum = nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, 16, float>;
 
 template <class Matrix, class T>
@@ -46,8 +49,8 @@ __device__ inline void load_matrix(Matrix& matrix, const T* from, int pitch) {
 }
 __device__ inline void set_matrix(MatrixSum& sum, float value) { nvcuda::wmma::fill_fragment(sum, value); }
 // sum += a b
-template <class T>
-__device__ inline void multiply_matrices(MatrixSum& sum, const MatrixA<T>& a, const MatrixB<T>& b) {
+template <class T, class B>
+__device__ inline void multiply_matrices(MatrixSum& sum, const MatrixA<T>& a, const B& b) {
   nvcuda::wmma::mma_sync(sum, a, b, sum);
 }
 __device__ inline void store_matrix(float* to, const MatrixSum& sum, int pitch) {
