@@ -21,8 +21,8 @@ __host__ __device__ constexpr int query_pitch(int width) {
   return slices_of(width) * slice_columns + gpu::vector_width<E>;
 }
 
-// Where the parts of the dynamic shared memory begin, in bytes. The weights of floats take the scores' place. Results go
-// where nothing is needed any more: floats where the slice was, the matrix units' where the scores were.
+// Where the parts of the dynamic shared memory begin, in bytes. The weights of floats take the scores' place. Results
+// go where nothing is needed any more: floats where the slice was, the matrix units' where the scores were.
 template <class E>
 struct Shared {
   static constexpr bool is_float = std::is_same_v<E, float>;
