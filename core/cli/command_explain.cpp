@@ -5,6 +5,7 @@
 #include "base/json.hpp"
 #include "base/reason.hpp"
 #include "commands.hpp"
+#include "device/cpu_device.hpp"
 #include "device/device_types.hpp"
 #include "dispatch/candidates.hpp"
 #include "dispatch/decision.hpp"
@@ -51,8 +52,8 @@ std::set<std::string> serving(const std::vector<Candidate>& candidates) {
 void print_people(const Options& options, const Question& question, const std::vector<Candidate>& candidates,
                   const hub::SystemFacts& facts) {
   if (question.selection != nullptr || !candidates.empty()) {
-    fmt::print("layer `{}` on {} with {} (x86-64 level {})\n\n", options.subject, options.device, facts.cpu_name,
-               facts.cpu_capability);
+    fmt::print("layer `{}` on {} with {} (x86-64 level {})\n\n", options.subject, options.device,
+               device::processor_name(), facts.cpu_capability);
   }
   if (question.selection != nullptr) {
     fmt::print("{}\n", dispatch::text_of(question.selection->steps));

@@ -32,7 +32,10 @@ constexpr SystemCalls real_calls{
     .identify = [](int descriptor, struct stat* out) { return ::fstat(descriptor, out); },
     .identify_path = [](const char* path, struct stat* out) { return ::stat(path, out); },
     .close = ::close,
-    .create = [](const char* path) { return ::open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666); },
+    .create =
+        [](const char* path, mode_t mode) {
+          return ::open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+        },
     .write = ::write,
     .sync = ::fsync,
     .rename = ::rename,
@@ -135,18 +138,36 @@ void replace_system_calls(const SystemCalls* calls) {
   calls_in_use.store(calls != nullptr ? calls : &real_calls, std::memory_order_release);
 }
 
-Result<std::string> read_file(const fs::path& file, std::size_t limit) {
+namespace {
+
+// accepts(found): what is wrong with a file of these properties, or "".
+template <class Accepts>
+Result<std::string> read_if(const fs::path& file, std::size_t limit, Accepts&& accepts) {
   const Descriptor descriptor(retried([&] { return system_calls().open_to_read(file.c_str()); }));
   if (descriptor.value() < 0) return refuse_errno("open", file.native(), errno);
   struct stat found {};
   if (system_calls().identify(descriptor.value(), &found) != 0) return refuse_errno("stat", file.native(), errno);
-  if (!S_ISREG(found.st_mode)) return refuse(ErrorCode::io_error, "read", file.native(), "not a regular file");
+  const std::string_view fault = S_ISREG(found.st_mode) ? accepts(found) : "not a regular file";
+  if (!fault.empty()) return refuse(ErrorCode::io_error, "read", file.native(), fault);
   return read_all(descriptor.value(), file.native(), static_cast<std::size_t>(found.st_size), limit);
+}
+
+}  // namespace
+
+Result<std::string> read_file(const fs::path& file, std::size_t limit) {
+  return read_if(file, limit, [](const struct stat&) { return ""; });
+}
+
+Result<std::string> read_own_file(const fs::path& file, std::size_t limit) {
+  return read_if(file, limit, [](const struct stat& found) {
+    const bool is_own = found.st_uid == ::geteuid() && (found.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+    return is_own ? "" : "another user can write it";
+  });
 }
 
 namespace {
 
-Result<void> write_all(int descriptor, std::string_view bytes, const std::string& name) {
+Result<void> write_all(int descriptor, std::string_view bytes, const std::string& name, FileKind kind) {
   while (!bytes.empty()) {
     const ssize_t written = retried([&] { return system_calls().write(descriptor, bytes.data(), bytes.size()); });
     if (written < 0) {
@@ -154,7 +175,7 @@ Result<void> write_all(int descriptor, std::string_view bytes, const std::string
     }
     bytes.remove_prefix(static_cast<std::size_t>(written));
   }
-  if (retried([&] { return system_calls().sync(descriptor); }) != 0) {
+  if (kind == FileKind::document && retried([&] { return system_calls().sync(descriptor); }) != 0) {
     return refuse_errno("sync", name, errno);
   }
   return success();
@@ -162,16 +183,16 @@ Result<void> write_all(int descriptor, std::string_view bytes, const std::string
 
 }  // namespace
 
-Result<void> write_file(const fs::path& file, std::string_view bytes) {
+Result<void> write_file(const fs::path& file, std::string_view bytes, FileKind kind) {
   const std::string& name = file.string();
   const std::string beside = fmt::format("{}.{}.new", name, ::getpid());
   Result<void> written = success();
   {
-    const Descriptor descriptor(retried([&] { return system_calls().create(beside.c_str()); }));
+    const Descriptor descriptor(retried([&] { return system_calls().create(beside.c_str(), kind == FileKind::document ? 0666 : 0600); }));
     if (descriptor.value() < 0) {
       return refuse_errno("create", beside, errno);
     }
-    written = write_all(descriptor.value(), bytes, beside);
+    written = write_all(descriptor.value(), bytes, beside, kind);
   }
   if (written && system_calls().rename(beside.c_str(), name.c_str()) != 0) {
     written = refuse_errno("rename to it", name, errno);
@@ -196,8 +217,15 @@ Result<FileIdentity> file_identity(int descriptor) {
   return identity_of(found);
 }
 
+std::optional<FileIdentity> find_identity(const fs::path& file) {
+  struct stat found {};
+  return system_calls().identify_path(file.c_str(), &found) == 0 ? std::optional(identity_of(found)) : std::nullopt;
+}
+
+bool is_privileged() noexcept { return system_calls().privileged(); }
+
 std::optional<std::string> secure_environment(const char* name) {
-  if (system_calls().privileged()) return std::nullopt;
+  if (is_privileged()) return std::nullopt;
   const char* value = system_calls().environment(name);
   if (value == nullptr) return std::nullopt;
   return std::string(value);

@@ -38,13 +38,23 @@ struct FileIdentity {
 // pipe or a device. The code is not_found where there is nothing of that name, else io_error.
 Result<std::string> read_file(const boost::filesystem::path& file, std::size_t limit);
 
+// The same of a file that nobody but this user can have written. Refused: another user's, one that others may write.
+Result<std::string> read_own_file(const boost::filesystem::path& file, std::size_t limit);
+
 // The whole of a file or nothing: the bytes go to a file beside it, are synced, and take its name by a rename. Refused:
-// io_error; then the old file is as it was and nothing is left beside it.
-Result<void> write_file(const boost::filesystem::path& file, std::string_view bytes);
+// io_error; then the old file is as it was and nothing is left beside it. A cache's file is this user's alone and not
+// synced: the machine's crash may leave it without its bytes.
+enum class FileKind : std::uint8_t { document, cache };
+Result<void> write_file(const boost::filesystem::path& file, std::string_view bytes,
+                        FileKind kind = FileKind::document);
 
 // Follows symbolic links: the identity is that of the bytes that an open would read.
 Result<FileIdentity> file_identity(const boost::filesystem::path& file);
 Result<FileIdentity> file_identity(int descriptor);
+std::optional<FileIdentity> find_identity(const boost::filesystem::path& file);  // nothing: there is none
+
+// Whether the process was started with more rights than whoever started it has.
+bool is_privileged() noexcept;
 
 // The variable's value; nothing where it is unset, and nothing at all in a privileged process.
 std::optional<std::string> secure_environment(const char* name);
@@ -67,7 +77,7 @@ struct SystemCalls {
   int (*identify)(int descriptor, struct stat* out);
   int (*identify_path)(const char* path, struct stat* out);
   int (*close)(int descriptor);
-  int (*create)(const char* path);  // anew, to write: a descriptor, or -1 and errno
+  int (*create)(const char* path, mode_t mode);  // anew, to write: a descriptor, or -1 and errno
   ssize_t (*write)(int descriptor, const void* from, std::size_t bytes);
   int (*sync)(int descriptor);
   int (*rename)(const char* from, const char* to);

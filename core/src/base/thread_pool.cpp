@@ -17,8 +17,32 @@ inline void pause() noexcept {
 #endif
 }
 
+// Between two polls of a flag that another thread will set. Whoever hands over does so within microseconds, so the
+// first polls cost as little as can be; later ones offer the processor to whoever else wants it, which is what a host
+// whose own threads fill the machine is owed.
+class Polling {
+ public:
+  void wait() noexcept {
+    if (++polls_ < eager_polls) {
+      pause();
+    } else {
+      ::sched_yield();
+    }
+  }
+  // Clocks are looked at now and then.
+  bool is_longer_than(std::chrono::steady_clock::duration time) noexcept {
+    return polls_ % polls_between_clocks == 0 && std::chrono::steady_clock::now() - since_ > time;
+  }
+
+ private:
+  static constexpr std::uint32_t eager_polls = 4096, polls_between_clocks = 256;  // of some 40 ns each
+
+  std::uint32_t polls_ = 0;
+  std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
+};
+
+// Longer than what a host does between two layers or two tokens, shorter than anybody would notice on an idle machine.
 constexpr auto spin_time = std::chrono::milliseconds(2);
-constexpr int polls_between_clocks = 256;
 constexpr std::uint32_t closed = 0xffffffff;  // an index that no run reaches
 
 void run_serially(std::uint32_t n_tasks, ThreadPool::Task task, void* user) {
@@ -68,6 +92,28 @@ void ThreadPool::stop_workers() {
   stopping_.store(false);
 }
 
+// Claims and runs tasks of this generation until none is left; done() after each.
+template <class Done>
+void ThreadPool::take_tasks(std::uint32_t generation, std::uint32_t worker, Done&& done) {
+  std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
+  while (static_cast<std::uint32_t>(ticket >> 32) == generation) {
+    const auto index = static_cast<std::uint32_t>(ticket);
+    const Task task = task_.load(std::memory_order_acquire);
+    void* const user = user_.load(std::memory_order_acquire);
+    if (index >= n_tasks_.load(std::memory_order_acquire)) {
+      break;
+    }
+    if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+      continue;
+    }
+    inside_task = true;
+    task(user, index, worker);
+    inside_task = false;
+    done();
+    ticket = ticket_.load(std::memory_order_acquire);
+  }
+}
+
 void ThreadPool::run(std::uint32_t n_tasks, Task task, void* user) {
   if (n_tasks <= 1 || inside_task || width() == 1 || !owner_.try_lock()) {
     run_serially(n_tasks, task, user);
@@ -83,36 +129,16 @@ void ThreadPool::run(std::uint32_t n_tasks, Task task, void* user) {
   task_.store(task, std::memory_order_release);
   user_.store(user, std::memory_order_release);
   n_tasks_.store(n_tasks, std::memory_order_release);
-  done_.store(0, std::memory_order_relaxed);
+  const std::uint32_t done_before = done_.load(std::memory_order_relaxed);
   ticket_.store(std::uint64_t{generation} << 32, std::memory_order_release);
   generation_.store(generation, std::memory_order_seq_cst);
   if (asleep_.load(std::memory_order_seq_cst) != 0) {
     generation_.notify_all();
   }
-  take_tasks(generation, 0);
-  while (done_.load(std::memory_order_acquire) != n_tasks) {
-    pause();
-  }
-}
-
-// Claims and runs tasks of this generation until none is left.
-void ThreadPool::take_tasks(std::uint32_t generation, std::uint32_t worker) {
-  std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
-  while (static_cast<std::uint32_t>(ticket >> 32) == generation) {
-    const auto index = static_cast<std::uint32_t>(ticket);
-    const Task task = task_.load(std::memory_order_acquire);
-    void* const user = user_.load(std::memory_order_acquire);
-    if (index >= n_tasks_.load(std::memory_order_acquire)) {
-      break;
-    }
-    if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
-      continue;
-    }
-    inside_task = true;
-    task(user, index, worker);
-    inside_task = false;
-    done_.fetch_add(1, std::memory_order_release);
-    ticket = ticket_.load(std::memory_order_acquire);
+  std::uint32_t by_workers = n_tasks;
+  take_tasks(generation, 0, [&] { --by_workers; });
+  for (Polling polling; done_.load(std::memory_order_acquire) - done_before != by_workers;) {
+    polling.wait();
   }
 }
 
@@ -123,20 +149,16 @@ void ThreadPool::work(std::uint32_t worker) {
     if (stopping_.load(std::memory_order_acquire)) {
       return;
     }
-    take_tasks(seen, worker);
+    take_tasks(seen, worker, [this] { done_.fetch_add(1, std::memory_order_release); });
   }
 }
 
 std::uint32_t ThreadPool::wait_for_other_than(std::uint32_t generation) {
-  const auto until = std::chrono::steady_clock::now() + spin_time;
-  do {
-    for (int poll = 0; poll < polls_between_clocks; ++poll) {
-      if (const std::uint32_t now = generation_.load(std::memory_order_acquire); now != generation) {
-        return now;
-      }
-      pause();
+  for (Polling polling; !polling.is_longer_than(spin_time); polling.wait()) {
+    if (const std::uint32_t now = generation_.load(std::memory_order_acquire); now != generation) {
+      return now;
     }
-  } while (std::chrono::steady_clock::now() < until);
+  }
   asleep_.fetch_add(1, std::memory_order_seq_cst);
   generation_.wait(generation, std::memory_order_seq_cst);
   asleep_.fetch_sub(1, std::memory_order_relaxed);

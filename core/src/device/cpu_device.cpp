@@ -16,6 +16,7 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/platform/x86.h>
 #endif
 
 namespace layerhub {
@@ -24,93 +25,56 @@ namespace {
 
 #if defined(__x86_64__)
 
-struct Registers {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-};
-
-Registers cpuid(unsigned leaf, unsigned subleaf = 0) {
-  Registers r;
-  __get_cpuid_count(leaf, subleaf, &r.a, &r.b, &r.c, &r.d);
-  return r;
-}
-
-bool all(unsigned value, std::initializer_list<int> bits) {
-  return std::all_of(bits.begin(), bits.end(), [&](int bit) { return (value >> bit & 1u) != 0; });
-}
-
-// Which register sets the system saves (XCR0).
-unsigned saved_state() {
-  unsigned low, high;
-  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  return low;
-}
-
-std::uint32_t level(bool& avx, bool& avx512) {
-  const Registers one = cpuid(1), seven = cpuid(7), extended = cpuid(0x80000001);
-  const bool xsave = all(one.c, {27});
-  const unsigned saved = xsave ? saved_state() : 0;
-  avx = (saved & 0x06u) == 0x06u;
-  avx512 = (saved & 0xe6u) == 0xe6u;
-  // SSE3 SSSE3 CX16 SSE4.1 SSE4.2 POPCNT, LAHF
-  if (!all(one.c, {0, 9, 13, 19, 20, 23}) || !all(extended.c, {0})) {
+// The C library asked the processor when the process started, and "active" is what the system saves registers for as
+// well. Asking again would be an instruction that leaves a virtual machine: here 15 us each time, more than a load.
+std::uint32_t level() {
+  if (!CPU_FEATURE_ACTIVE(SSE3) || !CPU_FEATURE_ACTIVE(SSSE3) || !CPU_FEATURE_ACTIVE(CMPXCHG16B) ||
+      !CPU_FEATURE_ACTIVE(SSE4_1) || !CPU_FEATURE_ACTIVE(SSE4_2) || !CPU_FEATURE_ACTIVE(POPCNT) ||
+      !CPU_FEATURE_ACTIVE(LAHF64_SAHF64)) {
     return 1;
   }
-  // FMA MOVBE AVX F16C, BMI1 AVX2 BMI2, LZCNT
-  if (!avx || !all(one.c, {12, 22, 28, 29}) || !all(seven.b, {3, 5, 8}) || !all(extended.c, {5})) {
+  if (!CPU_FEATURE_ACTIVE(AVX) || !CPU_FEATURE_ACTIVE(AVX2) || !CPU_FEATURE_ACTIVE(BMI1) ||
+      !CPU_FEATURE_ACTIVE(BMI2) || !CPU_FEATURE_ACTIVE(F16C) || !CPU_FEATURE_ACTIVE(FMA) ||
+      !CPU_FEATURE_ACTIVE(LZCNT) || !CPU_FEATURE_ACTIVE(MOVBE)) {
     return 2;
   }
-  // AVX512 F DQ CD BW VL
-  return avx512 && all(seven.b, {16, 17, 28, 30, 31}) ? 4 : 3;
+  return CPU_FEATURE_ACTIVE(AVX512F) && CPU_FEATURE_ACTIVE(AVX512BW) && CPU_FEATURE_ACTIVE(AVX512CD) &&
+                 CPU_FEATURE_ACTIVE(AVX512DQ) && CPU_FEATURE_ACTIVE(AVX512VL)
+             ? 4
+             : 3;
+}
+
+void ask_processor(hub::SystemFacts& facts) {
+  facts.cpu_capability = level();
+  const auto add = [&](bool has, const char* name) {
+    if (has) {
+      facts.cpu_features.push_back(name);
+    }
+  };
+  add(facts.cpu_capability >= 4 && CPU_FEATURE_ACTIVE(AVX512_BF16), "avx512_bf16");
+  add(facts.cpu_capability >= 4 && CPU_FEATURE_ACTIVE(AVX512_VNNI), "avx512_vnni");
+  add(facts.cpu_capability >= 3 && CPU_FEATURE_ACTIVE(AVX_VNNI), "avx_vnni");
 }
 
 std::string brand() {
   char text[49] = {};
   for (unsigned i = 0; i < 3; ++i) {
-    const Registers r = cpuid(0x80000002 + i);
-    std::memcpy(text + 16 * i, &r, sizeof r);
+    unsigned registers[4] = {};
+    __get_cpuid(0x80000002 + i, &registers[0], &registers[1], &registers[2], &registers[3]);
+    std::memcpy(text + 16 * i, registers, sizeof registers);
   }
   std::string name = text;
   name.erase(name.find_last_not_of(' ') + 1);
   return name;
 }
 
-void ask_processor(hub::SystemFacts& facts) {
-  bool avx = false, avx512 = false;
-  facts.cpu_capability = level(avx, avx512);
-  const Registers seven = cpuid(7), seven_one = cpuid(7, 1);
-  const auto add = [&](bool has, const char* name) {
-    if (has) {
-      facts.cpu_features.push_back(name);
-    }
-  };
-  add(facts.cpu_capability >= 4 && all(seven_one.a, {5}), "avx512_bf16");
-  add(facts.cpu_capability >= 4 && all(seven.c, {11}), "avx512_vnni");
-  add(facts.cpu_capability >= 3 && all(seven_one.a, {4}), "avx_vnni");
-  facts.cpu_name = brand();
-}
-
 #else
 
 void ask_processor(hub::SystemFacts& facts) { facts.cpu_arch = "aarch64"; }
 
-#endif
+std::string brand() { return {}; }
 
-void lower(hub::SystemFacts& facts) {
-  const std::optional<std::string> wanted = secure_environment("LAYERHUB_CPU_CAPABILITY");
-  if (!wanted) {
-    return;
-  }
-  if (wanted->empty() || (*wanted)[0] < '1' || (*wanted)[0] > '4' || (wanted->size() > 1 && (*wanted)[1] != '+')) {
-    log(LogLevel::warn, "LAYERHUB_CPU_CAPABILITY is `{}`: it is ignored; give 1, 2, 3 or 4, or 3+avx_vnni",
-        printable(*wanted));
-    return;
-  }
-  const auto level = static_cast<std::uint32_t>((*wanted)[0] - '0');
-  facts.cpu_capability = std::min(facts.cpu_capability, level);
-  std::erase_if(facts.cpu_features, [named = *wanted + "+"](const std::string& feature) {
-    return named.find("+" + feature + "+") == std::string::npos;
-  });
-}
+#endif
 
 }  // namespace
 
@@ -118,10 +82,28 @@ const hub::SystemFacts& system_facts() {
   static const hub::SystemFacts& facts = *new hub::SystemFacts([] {
     hub::SystemFacts asked;
     ask_processor(asked);
-    lower(asked);
-    return asked;
+    const std::optional<std::string> wanted = secure_environment("LAYERHUB_CPU_CAPABILITY");
+    return wanted ? lowered(std::move(asked), *wanted) : asked;
   }());
   return facts;
+}
+
+hub::SystemFacts lowered(hub::SystemFacts facts, std::string_view wanted) {
+  if (wanted.empty() || wanted[0] < '1' || wanted[0] > '4' || (wanted.size() > 1 && wanted[1] != '+')) {
+    log(LogLevel::warn, "LAYERHUB_CPU_CAPABILITY is `{}`: it is ignored; give 1, 2, 3 or 4, or 3+avx_vnni",
+        printable(wanted));
+    return facts;
+  }
+  facts.cpu_capability = std::min(facts.cpu_capability, static_cast<std::uint32_t>(wanted[0] - '0'));
+  std::erase_if(facts.cpu_features, [named = fmt::format("{}+", wanted)](const std::string& feature) {
+    return named.find("+" + feature + "+") == std::string::npos;
+  });
+  return facts;
+}
+
+const std::string& processor_name() {
+  static const std::string& name = *new std::string(brand());
+  return name;
 }
 
 }  // namespace device

@@ -8,9 +8,19 @@
 
 #include "hub/system_facts.hpp"
 
+#include <string>
+#include <string_view>
+
 namespace layerhub::device {
 
 // Asked once and kept. [thread-safe]
 const hub::SystemFacts& system_facts();
+
+// The facts of a processor with less, as LAYERHUB_CPU_CAPABILITY words it: "3", "3+avx_vnni". What is neither a level
+// nor a level with features is ignored, with a warning.
+hub::SystemFacts lowered(hub::SystemFacts facts, std::string_view wanted);
+
+// What the processor calls itself, for people; asked when somebody wants to know. [thread-safe]
+const std::string& processor_name();
 
 }  // namespace layerhub::device

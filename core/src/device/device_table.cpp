@@ -158,15 +158,23 @@ hub::SystemFacts facts_for_listing() {
   return facts;
 }
 
+DeviceInfo capabilities_of(Device device) {
+  if (device == Device::cpu()) {
+    const hub::SystemFacts& facts = system_facts();
+    return {device, facts.cpu_capability, {}, fmt::format("{}", fmt::join(facts.cpu_features, ",")), {}};
+  }
+  DeviceState& state = find_device(device);
+  return state.runtime.info(state);
+}
+
 }  // namespace device
 
 DeviceInfo device_info(Device device) {
+  DeviceInfo info = device::capabilities_of(device);
   if (device == Device::cpu()) {
-    const hub::SystemFacts& facts = device::system_facts();
-    return {device, facts.cpu_capability, facts.cpu_name, fmt::format("{}", fmt::join(facts.cpu_features, ",")), {}};
+    info.name = device::processor_name();
   }
-  device::DeviceState& state = device::find_device(device);
-  return state.runtime.info(state);
+  return info;
 }
 
 DeviceList list_devices(DLDeviceType type) {

@@ -18,6 +18,10 @@ Result<Runtime*> find_runtime(DLDeviceType type);
 // A device that is there. Throws Error(unsupported), with the reason where there is none of its type. [thread-safe]
 DeviceState& find_device(Device device);
 
+// device_info without the processor's name, which is slow to ask (processor_name) and decides nothing. Throws as
+// device_info does. [thread-safe]
+DeviceInfo capabilities_of(Device device);
+
 // What variants for this type are chosen by: the system's facts, with the version of the type's runtime where one is
 // there. [thread-safe]
 hub::SystemFacts facts_for(std::string_view device_type);

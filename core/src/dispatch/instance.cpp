@@ -2,6 +2,7 @@
 #include "dispatch/instance.hpp"
 
 #include "base/reason.hpp"
+#include "device/cpu_device.hpp"
 #include "device/streams.hpp"
 #include "dispatch/tensor_layout.hpp"
 #include "plugin/error_text.hpp"
@@ -54,7 +55,8 @@ class CreateArgs {
     info_.capability = device.capability;
     info_.device = binding.device;
     info_.features = {device.features.data(), device.features.size()};
-    info_.name = {device.name.data(), device.name.size()};
+    const std::string& name = device.device == Device::cpu() ? device::processor_name() : device.name;
+    info_.name = {name.data(), name.size()};
     info_.arch = {device.arch.data(), device.arch.size()};
     info_.driver = {device.driver.data(), device.driver.size()};
     info_.total_memory = device.total_memory;

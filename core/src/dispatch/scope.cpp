@@ -119,8 +119,12 @@ void change_context(Change&& change) {
 }  // namespace
 
 Value combine(const Value& base, const Value& added, bool inherit) {
-  if (!inherit && added->options == base->options) {
+  const bool is_base_empty = !inherit || (base->layers.empty() && base->notes.empty());
+  if (is_base_empty && added->options == base->options) {
     return added;
+  }
+  if (inherit && added->layers.empty() && added->notes.empty()) {
+    return base;
   }
   return remembered(inherit ? base->id : 0, added->id, inherit, base->options,
                     [&] { return both(inherit ? base.get() : nullptr, *added); });

@@ -53,7 +53,7 @@ class Selector {
   }
 
   std::shared_ptr<const Selection> from(const RepositoryEntry& entry, Mode registered) {
-    selection_->device = device_info(selection_->device.device);
+    selection_->device = device::capabilities_of(selection_->device.device);
     selection_->registered = registered;
     selection_->automatic = entry.automatic;
     resolve(entry);
@@ -97,7 +97,7 @@ class Selector {
   // A device that is not there, or lost, is an error whatever the policy: nothing can be computed on it.
   DeviceInfo ask_device() const {
     try {
-      return device_info(selection_->device.device);
+      return device::capabilities_of(selection_->device.device);
     } catch (const Error& error) {
       Reason reason = error.reason();
       reason.text = fmt::format("layer `{}`: {}", layer_, reason.text);

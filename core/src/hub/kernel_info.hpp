@@ -16,12 +16,14 @@ struct Argument {
   std::uint32_t kind = 0;  // LH_ARG_INPUT, ...
   bool optional = false;
   std::vector<std::string> formats;  // block formats that a param may have
+  bool operator==(const Argument&) const = default;
 };
 
 struct Attribute {
   std::string name;
   std::uint32_t kind = 0;  // LH_ATTR_INT, ...
   bool required = true;
+  bool operator==(const Attribute&) const = default;
 };
 
 struct KernelInfo {
@@ -42,6 +44,7 @@ struct KernelInfo {
     return static_cast<std::uint32_t>(
         std::count_if(arguments.begin(), arguments.end(), [&](const Argument& a) { return a.kind == argument_kind; }));
   }
+  bool operator==(const KernelInfo&) const = default;
 };
 
 }  // namespace layerhub::hub

@@ -29,11 +29,13 @@ struct LibraryInfo {
   std::string build_id, toolchain;
   std::string runtime;              // the device type that it brings a runtime for, "opencl"; empty: none
   std::vector<KernelInfo> kernels;  // may be empty where it brings a runtime
+  bool operator==(const LibraryInfo&) const = default;
 };
 
 struct Digest {
   std::string algorithm;                     // "sha256" or "sha512"
   std::map<std::string, std::string> files;  // relative path -> base64
+  bool operator==(const Digest&) const = default;
 };
 
 struct Metadata {
@@ -47,6 +49,7 @@ struct Metadata {
   std::optional<Digest> digest;
   std::string commit;  // of the provenance; empty: none is given
   bool dirty = false;
+  bool operator==(const Metadata&) const = default;
 };
 
 // Reads <folder>/metadata.json. Refused: not_found without one (with the hint for a bare library), bad_metadata.

@@ -23,6 +23,7 @@ struct RepositoryRef {
   std::string revision_folder() const;
   // "org/name@v1", or the path.
   std::string text() const;
+  bool operator==(const RepositoryRef&) const = default;
 };
 
 // Whether a part may be a folder's name: letters, digits, '-', '_' and '.', not beginning with '.'. So no name from

@@ -2,15 +2,18 @@
 #include "hub/resolution_cache.hpp"
 
 #include "base/os.hpp"
+#include "base/saved_answers.hpp"
+#include "base/witness.hpp"
+#include "hub/metadata_archive.hpp"
 #include "hub/overrides.hpp"
 
 #include <fmt/format.h>
 #include <boost/filesystem/operations.hpp>
 
 #include <algorithm>
-#include <chrono>
 #include <list>
 #include <mutex>
+#include <string_view>
 #include <utility>
 
 namespace layerhub::hub {
@@ -19,27 +22,7 @@ namespace {
 namespace fs = boost::filesystem;
 
 constexpr std::size_t max_entries = 256;
-
-// File systems stamp changes with a clock that ticks every few milliseconds: a second change that follows the first as
-// closely may not show.
-constexpr std::int64_t settled_after_ns = 20'000'000;
-
-// A path that a resolution looked at; nothing: there was nothing of that name.
-struct Witness {
-  fs::path path;
-  std::optional<FileIdentity> identity;
-
-  static std::optional<FileIdentity> look_at(const fs::path& path) {
-    const Result<FileIdentity> found = file_identity(path);
-    return found ? std::optional(found.value()) : std::nullopt;
-  }
-  bool is_unchanged() const { return look_at(path) == identity; }
-  bool is_older_than(std::int64_t time_ns) const { return !identity || identity->ctime_ns < time_ns; }
-};
-
-bool unchanged(const std::vector<Witness>& witnesses) {
-  return std::all_of(witnesses.begin(), witnesses.end(), [](const Witness& w) { return w.is_unchanged(); });
-}
+constexpr std::string_view answer_kind = "resolution";
 
 struct Entry {
   std::string key;
@@ -61,13 +44,15 @@ Cache& cache() {
   return instance;
 }
 
-std::int64_t now_ns() {
-  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(since_1970).count();
+// Whether some path of the question is to be read from the working folder.
+bool depends_on_working_folder(const Resolver& resolver, const RepositoryRef& ref, const std::string& overrides) {
+  const auto is_relative = [](const std::optional<fs::path>& path) { return path && path->is_relative(); };
+  return !overrides.empty() || is_relative(ref.local) || is_relative(ref.lock_file) ||
+         std::any_of(resolver.roots().begin(), resolver.roots().end(),
+                     [](const Root& root) { return root.path.is_relative(); });
 }
 
-// Everything but files that an answer depends on, each part ended by a NUL, which no path has. The working folder is
-// among it because of relative paths.
+// Everything but files that an answer depends on, each part ended by a NUL, which no path has.
 std::string key_of(const Resolver& resolver, const RepositoryRef& ref, std::string_view device_type,
                    const DeviceFacts* device) {
   std::string key;
@@ -75,10 +60,11 @@ std::string key_of(const Resolver& resolver, const RepositoryRef& ref, std::stri
   boost::system::error_code error;
   add(ref.local ? "local" : ref.lock_file ? "locked" : ref.version ? "version" : "revision");
   add(ref.text());
-  add(fs::current_path(error).native());
+  const std::string overrides = secure_environment(overrides_variable).value_or("");
+  add(depends_on_working_folder(resolver, ref, overrides) ? fs::current_path(error).native() : "");
   add(device_type);
   add(device == nullptr ? "" : fmt::format("{} {}", device->capability, device->arch));
-  add(secure_environment(overrides_variable).value_or(""));
+  add(overrides);
   const SystemFacts& facts = resolver.facts();
   add(facts.cpu_arch);
   add(facts.os);
@@ -137,15 +123,6 @@ std::vector<fs::path> paths_of(const Resolver& resolver, const RepositoryRef& re
   return paths;
 }
 
-std::vector<Witness> look_at_all(std::vector<fs::path> paths) {
-  std::vector<Witness> witnesses;
-  for (fs::path& path : paths) {
-    const std::optional<FileIdentity> identity = Witness::look_at(path);
-    witnesses.push_back({std::move(path), identity});
-  }
-  return witnesses;
-}
-
 // The files are asked without the lock: a folder may be on a slow network.
 std::shared_ptr<const Resolved> find(const std::string& key) {
   std::shared_ptr<const Entry> entry;
@@ -162,16 +139,40 @@ std::shared_ptr<const Resolved> find(const std::string& key) {
 }
 
 // In place of the one of the same key, if there is one.
-void remember(Entry fresh) {
-  auto entry = std::make_shared<const Entry>(std::move(fresh));
+void remember(const std::shared_ptr<const Entry>& entry) {
   std::lock_guard lock(cache().mutex);
   if (const auto stale = cache().find(entry->key); stale != cache().entries.end()) {
     cache().entries.erase(stale);
   }
-  cache().entries.push_front(std::move(entry));
+  cache().entries.push_front(entry);
   if (cache().entries.size() > max_entries) {
     cache().entries.pop_back();
   }
+}
+
+// What another process found out and is still so.
+std::shared_ptr<const Resolved> find_saved(const std::string& key) {
+  const std::optional<std::string> answer = find_answer(answer_kind, key);
+  if (!answer) {
+    return nullptr;
+  }
+  auto entry = std::make_shared<Entry>();
+  auto resolved = std::make_shared<Resolved>();
+  ArchiveReader archive(*answer);
+  archive(entry->witnesses, *resolved);
+  if (!archive.is_complete() || !unchanged(entry->witnesses)) {
+    return nullptr;
+  }
+  entry->key = key;
+  entry->resolved = std::move(resolved);
+  remember(entry);
+  return entry->resolved;
+}
+
+void save(const Entry& entry) {
+  ArchiveWriter archive;
+  archive(entry.witnesses, *entry.resolved);
+  save_answer(answer_kind, entry.key, archive.bytes());
 }
 
 }  // namespace
@@ -182,8 +183,11 @@ Result<std::shared_ptr<const Resolved>> resolve_cached(const Resolver& resolver,
   if (std::shared_ptr<const Resolved> known = find(key)) {
     return known;
   }
+  if (std::shared_ptr<const Resolved> known = find_saved(key)) {
+    return known;
+  }
   // A change while it is read is younger than `settled`; one folder exchanged for another old one shows in `before`.
-  const std::int64_t settled = now_ns() - settled_after_ns;
+  const std::int64_t settled = settled_time_ns();
   const std::vector<Witness> before = look_at_all(paths_of(resolver, ref));
   BOOST_OUTCOME_TRY(Resolved fresh, resolver.resolve(ref, device_type, device));
   auto resolved = std::make_shared<const Resolved>(std::move(fresh));
@@ -193,7 +197,9 @@ Result<std::shared_ptr<const Resolved>> resolve_cached(const Resolver& resolver,
   std::vector<Witness> witnesses = look_at_all(paths_of(resolver, ref, *resolved));
   const auto is_settled = [&](const Witness& w) { return w.is_older_than(settled); };
   if (std::all_of(witnesses.begin(), witnesses.end(), is_settled) && unchanged(before)) {
-    remember({std::move(key), std::move(witnesses), resolved});
+    const auto entry = std::make_shared<const Entry>(Entry{std::move(key), std::move(witnesses), resolved});
+    remember(entry);
+    save(*entry);
   }
   return resolved;
 }

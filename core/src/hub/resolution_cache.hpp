@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Resolutions that are made again and again: a model's layers come from a handful of repositories, and each resolution
 // reads directories and parses metadata. One that was made before is returned while every file and folder that it
-// looked at is the same, or still not there, by stat; so what is dropped in, replaced or removed is seen at once.
+// looked at is the same, or still not there, by stat; so what is dropped in, replaced or removed is seen at once. The
+// next process finds it as well (base/saved_answers.hpp), and parses nothing.
 #pragma once
 
 #include "hub/resolver.hpp"

@@ -5,6 +5,7 @@
 #include "hub/archs.hpp"
 #include "hub/kernel_status.hpp"
 #include "hub/lock_file.hpp"
+#include "hub/revision_folders.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -21,32 +22,6 @@ namespace {
 namespace fs = boost::filesystem;
 
 constexpr int max_redirects = 4;
-
-// The names of the folders below, sorted; none where it cannot be read.
-std::vector<std::string> folders_in(const fs::path& folder) {
-  std::vector<std::string> names;
-  boost::system::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    boost::system::error_code unreadable;
-    const std::string name = entry->path().filename().string();
-    if (is_safe_name(name) && fs::is_directory(entry->path(), unreadable)) {
-      names.push_back(name);
-    }
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-bool is_folder(const fs::path& path) {
-  boost::system::error_code error;
-  return fs::is_directory(path, error);
-}
-
-// What is left of one that was removed, or is being made, is no revision.
-bool holds_revision(const fs::path& folder) {
-  boost::system::error_code error;
-  return is_folder(folder / "build") || fs::exists(folder / "kernel-status.toml", error);
-}
 
 std::string bare_library_hint(const fs::path& folder) {
   boost::system::error_code error;
@@ -74,39 +49,6 @@ Result<std::pair<fs::path, std::vector<std::string>>> local_variants(const fs::p
   }
   const fs::path build = is_folder(path / "build") ? path / "build" : path;
   return std::pair(build, folders_in(build));
-}
-
-bool version_less(const std::string& a, const std::string& b) {
-  const std::optional<int> va = version_of(a), vb = version_of(b);
-  return va && vb ? *va < *vb : std::tuple(!va, a) < std::tuple(!vb, b);
-}
-
-// Every revision of every repository below a root.
-std::vector<RepositoryRef> revisions_in(const fs::path& root) {
-  std::vector<RepositoryRef> refs;
-  for (const std::string& org : folders_in(root)) {
-    for (const std::string& name : folders_in(root / org)) {
-      for (const std::string& revision : folders_in(root / org / name)) {
-        RepositoryRef& ref = refs.emplace_back();
-        ref.repo_id = org + "/" + name;
-        ref.revision = revision;
-      }
-    }
-  }
-  return refs;
-}
-
-// What stands in the folder's name must stand in the metadata too, or one repository could pass for another. A build
-// can't know the commit that it will be part of: such a folder holds what its branch calls itself.
-Result<void> check_names(const Metadata& metadata, const RepositoryRef& ref, const fs::path& folder) {
-  if (ref.local || (metadata.repo == ref.repo_id &&
-                    (metadata.revision == ref.revision_folder() || is_commit(ref.revision_folder())))) {
-    return success();
-  }
-  return make_reason(
-      ErrorCode::bad_metadata, "metadata",
-      fmt::format("{}: its metadata is of {}@{}, the folder is {}'s; install the plugin again",
-                  printable((folder / "metadata.json").string(), 400), metadata.repo, metadata.revision, ref.text()));
 }
 
 }  // namespace
@@ -291,60 +233,6 @@ Result<Resolved> Resolver::resolve_from(const RepositoryRef& ref, const Variants
                          : fmt::format("{}: none of its {} variants fits {} on this system; install a build for it",
                                        ref.text(), verdicts.size(), device_type),
                      std::move(facts));
-}
-
-void Resolver::scan_revision(const fs::path& root, const RepositoryRef& ref, std::vector<Found>& all) const {
-  const fs::path build = root / ref.repo_id / ref.revision / "build";
-  for (const std::string& variant : folders_in(build)) {
-    Result<Metadata> metadata = read_metadata(build / variant);
-    if (metadata) {
-      if (Result<void> same = check_names(metadata.value(), ref, build / variant); !same) {
-        metadata = same.error();
-      }
-    }
-    std::string reason;
-    if (const Result<Variant> parsed = parse_variant(variant); !parsed) {
-      reason = parsed.error().text;
-    } else {
-      reason = misfit(parsed.value(), facts_, metadata ? metadata.value().backend : "cpu").value_or("");
-    }
-    all.push_back({ref.repo_id, ref.revision, variant, build / variant, std::move(reason), std::move(metadata)});
-  }
-}
-
-std::vector<std::string> Resolver::repositories() const {
-  std::set<std::string> ids;
-  for (const Root& root : roots_) {
-    if (root.ignored.empty()) {
-      for (const std::string& org : folders_in(root.path)) {
-        for (const std::string& name : folders_in(root.path / org)) {
-          ids.insert(org + "/" + name);
-        }
-      }
-    }
-  }
-  return {ids.begin(), ids.end()};
-}
-
-std::vector<Found> Resolver::scan() const {
-  std::vector<Found> all;
-  std::set<std::string> seen;  // "org/name@revision": the first root that has it wins
-  for (const Root& root : roots_) {
-    if (root.ignored.empty()) {
-      for (const RepositoryRef& ref : revisions_in(root.path)) {
-        if (holds_revision(root.path / ref.repo_id / ref.revision) && seen.insert(ref.text()).second) {
-          scan_revision(root.path, ref, all);
-        }
-      }
-    }
-  }
-  std::sort(all.begin(), all.end(), [](const Found& a, const Found& b) {
-    if (a.repo_id != b.repo_id) {
-      return a.repo_id < b.repo_id;
-    }
-    return a.revision != b.revision ? version_less(a.revision, b.revision) : a.variant < b.variant;
-  });
-  return all;
 }
 
 }  // namespace layerhub::hub

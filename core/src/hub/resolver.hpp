@@ -38,6 +38,7 @@ struct Resolved {
   std::vector<std::string> trace;    // one line for each variant that was there
   std::optional<int> newer_version;  // where a version was asked for and a higher one is there
   std::vector<std::string> notes{};  // "overridden by LAYERHUB_OVERRIDES: ...", "a@v1 has moved to b@main"
+  bool operator==(const Resolved&) const = default;
 };
 
 // One variant's folder as a listing shows it.
@@ -59,8 +60,9 @@ class Resolver {
                            const DeviceFacts* device = nullptr) const;
 
   // Every variant of every repository in the roots, sorted by repository, revision (versions by number) and variant. Of
-  // one repository and revision in several roots the first root's. [thread-safe]
-  std::vector<Found> scan() const;
+  // one repository and revision in several roots the first root's. looked_at: gets every path that the result was read
+  // from, those included at which there was nothing. [thread-safe]
+  std::vector<Found> scan(std::vector<boost::filesystem::path>* looked_at = nullptr) const;
 
   // The ids of all repositories in the roots, sorted, each once. No metadata is read. [thread-safe]
   std::vector<std::string> repositories() const;
@@ -87,7 +89,8 @@ class Resolver {
                                          std::vector<std::string>& notes) const;
   Result<boost::filesystem::path> revision_folder(const RepositoryRef& ref) const;
   Reason missing(const RepositoryRef& ref) const;
-  void scan_revision(const boost::filesystem::path& root, const RepositoryRef& ref, std::vector<Found>& all) const;
+  void scan_revision(const boost::filesystem::path& root, const RepositoryRef& ref, std::vector<Found>& all,
+                     std::vector<boost::filesystem::path>* looked_at) const;
 
   std::vector<Root> roots_;
   SystemFacts facts_;

@@ -29,10 +29,11 @@ class RootList {
     if (path.is_relative() && !may_be_relative) {
       root.ignored = "it is not an absolute path";
     } else {
-      root.path = fs::absolute(path).lexically_normal();
+      root.path = (path.is_relative() ? fs::absolute(path) : path).lexically_normal();
       boost::system::error_code error;
-      if (!fs::is_directory(root.path, error)) {
-        root.ignored = fs::exists(root.path, error) ? "it is not a directory" : "there is no such directory";
+      const fs::file_status status = fs::status(root.path, error);
+      if (!fs::is_directory(status)) {
+        root.ignored = fs::exists(status) ? "it is not a directory" : "there is no such directory";
       }
     }
     const auto same = [&](const Root& other) { return other.path == root.path; };

@@ -3,6 +3,8 @@
 
 #include "admission/elf_image.hpp"
 #include "base/reason.hpp"
+#include "base/saved_answers.hpp"
+#include "base/witness.hpp"
 
 #include <boost/filesystem/operations.hpp>
 #include <boost/system/system_error.hpp>
@@ -11,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +22,7 @@ namespace layerhub::plugin {
 namespace {
 
 constexpr std::size_t max_library_bytes = std::size_t{1} << 30;
+constexpr std::string_view answer_kind = "library";
 constexpr std::string_view query_prefix = "lh_plugin_query_v";
 
 Reason refused(ErrorCode code, const std::string& name, const std::string& fact, const char* remedy) {
@@ -96,9 +100,7 @@ Result<Descriptor> query(const boost::dll::shared_library& handle, const std::st
   return import_descriptor(*plugin, minor, name);
 }
 
-}  // namespace
-
-Result<Inspected> inspect_library(const boost::filesystem::path& given) {
+Result<Inspected> read_library(const boost::filesystem::path& given) {
   boost::system::error_code no_file;
   const boost::filesystem::path file = boost::filesystem::canonical(given, no_file);
   const std::string name = (no_file ? given : file).string();
@@ -109,17 +111,34 @@ Result<Inspected> inspect_library(const boost::filesystem::path& given) {
   return Inspected{file, before};
 }
 
-Result<Library> open_library(const boost::filesystem::path& given) {
-  BOOST_OUTCOME_TRY(const Inspected inspected, inspect_library(given));
-  const boost::filesystem::path& file = inspected.path;
-  const std::string name = file.string();
+}  // namespace
 
+Result<Inspected> inspect_library(const boost::filesystem::path& given) {
+  if (const std::optional<std::string> answer = find_answer(answer_kind, given.native())) {
+    Inspected known;
+    ArchiveReader archive(*answer);
+    archive(known.path, known.identity);
+    if (archive.is_complete() && find_identity(given) == known.identity) {
+      return known;
+    }
+  }
+  const std::int64_t settled = settled_time_ns();
+  BOOST_OUTCOME_TRY(Inspected fresh, read_library(given));
+  if (fresh.identity.ctime_ns < settled && given.is_absolute() && find_identity(given) == fresh.identity) {
+    ArchiveWriter archive;
+    archive(fresh.path, fresh.identity);
+    save_answer(answer_kind, given.native(), archive.bytes());
+  }
+  return fresh;
+}
+
+Result<Library> open_library(const Inspected& inspected) {
+  const std::string name = inspected.path.string();
   Library library;
-  library.path = file;
+  library.path = inspected.path;
   library.identity = inspected.identity;
-  BOOST_OUTCOME_TRY(library.handle, open_with_boost(file));
-  BOOST_OUTCOME_TRY(const FileIdentity after, file_identity(file));
-  if (!(inspected.identity == after)) {
+  BOOST_OUTCOME_TRY(library.handle, open_with_boost(inspected.path));
+  if (find_identity(inspected.path) != inspected.identity) {
     return refused(ErrorCode::io_error, name, "it was rewritten while it was being opened", "call again");
   }
   BOOST_OUTCOME_TRY(library.descriptor, query(library.handle, name));

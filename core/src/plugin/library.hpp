@@ -22,17 +22,19 @@ struct Library {
 };
 
 // What can be known of a file without running any of its code: that the system's loader may touch it, and what it
-// exports. Refused: not_found, io_error, bad_library, abi_mismatch.
+// exports. A file that passed is remembered with its identity (base/saved_answers.hpp) and not read again while it has
+// that; one that did not is read each time.
+// Refused: not_found, io_error, bad_library, abi_mismatch.
 struct Inspected {
   boost::filesystem::path path;  // canonical
   FileIdentity identity;         // as it was before it was read
 };
 Result<Inspected> inspect_library(const boost::filesystem::path& file);
 
-// In this order, and the first that refuses ends it: the file's bounds and exports are read, Boost.DLL opens it by its
-// absolute path with all symbols bound and none shared, the file must still be the same, the query is asked, the minor
-// negotiated, the description imported.
-// Refused: not_found, io_error, bad_library, abi_mismatch.
-Result<Library> open_library(const boost::filesystem::path& file);
+// In this order, and the first that refuses ends it: Boost.DLL opens the file by its absolute path with all symbols
+// bound and none shared, it must still be the one that was inspected, the query is asked, the minor negotiated, the
+// description imported.
+// Refused: io_error, bad_library, abi_mismatch.
+Result<Library> open_library(const Inspected& inspected);
 
 }  // namespace layerhub::plugin

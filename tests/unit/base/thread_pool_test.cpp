@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <set>
 #include <thread>
 #include <vector>
@@ -65,6 +66,20 @@ TEST_CASE("a run after the workers went to sleep is done all the same") {
     Counts counts(100);
     pool.run(100, &Counts::count, &counts);
     REQUIRE(counts.all_once());
+  }
+}
+
+TEST_CASE("a pool that has nothing to do takes no processor time") {
+  ThreadPool pool(3);
+  for (int round = 0; round < 3; ++round) {  // asleep and woken in turn
+    Counts counts(100);
+    pool.run(100, &Counts::count, &counts);
+    REQUIRE(counts.all_once());
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    const std::clock_t before = std::clock();  // of all threads of this process
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    const double milliseconds = 1e3 * static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+    CHECK(milliseconds < 5);
   }
 }
 

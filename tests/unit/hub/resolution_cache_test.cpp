@@ -3,14 +3,19 @@
 
 #include "support/catch.hpp"
 #include "support/plugin_roots.hpp"
+#include "support/scratch_cache.hpp"
 
-#include <chrono>
 #include <cstdlib>
-#include <thread>
+
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace layerhub;
 using namespace layerhub::hub;
 using layerhub::testing::Roots;
+using layerhub::testing::ScratchCache;
+using layerhub::testing::settle;
+using layerhub::testing::times_opened;
 
 namespace {
 
@@ -21,8 +26,19 @@ RepositoryRef version(int n) {
   return ref;
 }
 
-// Long enough that what a test has just written is old enough to be remembered.
-void settle() { std::this_thread::sleep_for(std::chrono::milliseconds(60)); }
+// Runs it in a process of its own, whose memory is gone afterwards.
+template <class Body>
+void in_another_process(Body&& body) {
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    body();
+    ::_exit(0);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(status == 0);
+}
 
 class Environment {
  public:
@@ -151,5 +167,48 @@ TEST_CASE("a change within one tick of the file system's clock is seen as well")
     REQUIRE(resolve_cached(resolver, version(1), "cpu"));
     roots.add("root", "org/a", "v2");
     REQUIRE(resolve_cached(resolver, version(1), "cpu").value()->newer_version == 2);
+  }
+}
+
+TEST_CASE("a resolution of another process is found again, and no metadata is read for it") {
+  const ScratchCache cache;
+  Roots roots;
+  roots.add("root", "org/a", "v1");
+  roots.add("root", "org/a", "v2");
+  const Resolver resolver = roots.resolver({"root"});
+  settle();
+  in_another_process([&] { resolve_cached(resolver, version(1), "cpu").value(); });
+  std::shared_ptr<const Resolved> found;
+  CHECK(times_opened("metadata.json", [&] { found = resolve_cached(resolver, version(1), "cpu").value(); }) == 0);
+  CHECK(*found == resolver.resolve(version(1), "cpu").value());
+}
+
+TEST_CASE("a resolution of another process does not outlive a change of what it was read from") {
+  const ScratchCache cache;
+  Roots roots;
+  const boost::filesystem::path folder = roots.add("root", "org/a", "v1");
+  const Resolver resolver = roots.resolver({"root"});
+  settle();
+  in_another_process([&] { resolve_cached(resolver, version(1), "cpu").value(); });
+  REQUIRE(cache.answers().size() == 1);
+  SECTION("another variant") {
+    roots.add("root", "org/a", "v1", "layerhub1-cu130-x86_64-linux");
+    CHECK(resolve_cached(resolver, version(1), "cpu").value()->trace.size() == 2);
+  }
+  SECTION("a newer version") {
+    roots.add("root", "org/a", "v2");
+    CHECK(resolve_cached(resolver, version(1), "cpu").value()->newer_version == 2);
+  }
+  SECTION("metadata of the same size that is written in place, with the old times") {
+    const boost::filesystem::path file = folder / "metadata.json";
+    const std::string size(boost::filesystem::file_size(file), 'x');
+    const std::time_t before = boost::filesystem::last_write_time(file);
+    std::ofstream(file.string()) << size;
+    boost::filesystem::last_write_time(file, before);
+    CHECK_FALSE(resolve_cached(resolver, version(1), "cpu"));
+  }
+  SECTION("the folder removed") {
+    boost::filesystem::remove_all(folder);
+    CHECK_FALSE(resolve_cached(resolver, version(1), "cpu"));
   }
 }

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// What does it cost to hand work to the pool's other thread and to have it back? A decode step does so some 120 times.
+// Bar: 0.3 us between threads that are awake.
+//
+// Two tasks of some 2 us of arithmetic each, and what their run takes beyond one of them: the tasks handed over, the
+// worker's begun, the end of it seen. The rows after a rest say what a run costs whose worker gives way or must be woken,
+// where it is the system's time that counts.
+#include "bench/support/report.hpp"
+
+#include "base/thread_pool.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+namespace {
+
+using namespace layerhub::bench;
+
+constexpr double bar_nanoseconds = 300;
+constexpr int runs = 20'000;
+
+// Arithmetic that only takes time.
+void work(void*, std::uint32_t, std::uint32_t) {
+  std::uint64_t value = 1;
+  for (int i = 0; i < 1500; ++i) {
+    value = value * 0x9e3779b97f4a7c15u + 1;
+    asm volatile("" : "+r"(value));
+  }
+}
+
+double of_runs(layerhub::ThreadPool& pool, int n) {
+  const double together = nanoseconds_of([&] {
+    for (int i = 0; i < n; ++i) pool.run(2, &work, nullptr);
+  });
+  const double alone = nanoseconds_of([&] {
+    for (int i = 0; i < n; ++i) work(nullptr, 0, 0);
+  });
+  return std::max(1.0, (together - alone) / n);
+}
+
+double after_a_rest(layerhub::ThreadPool& pool, std::chrono::milliseconds rest) {
+  std::this_thread::sleep_for(rest);
+  return of_runs(pool, 1);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Report report(argc, argv);
+  layerhub::ThreadPool pool(2);
+  if (layerhub::usable_processors() < 2) {
+    report.not_measured("fork and join of two threads", at_most(1), "there is one processor");
+    return 0;
+  }
+  const auto add = [&](const char* name, auto&& ours, std::optional<Goal> goal) {
+    report.add(name, compare_measured(ours, [] { return bar_nanoseconds; }, report.pairs()), goal);
+  };
+  report.heading("0.3 us");
+  of_runs(pool, runs);
+  add("fork and join of two threads that are awake", [&] { return of_runs(pool, runs); }, at_most(1));
+  add("the same after 1 ms: the worker gives way", [&] { return after_a_rest(pool, std::chrono::milliseconds(1)); },
+      std::nullopt);
+  add("the same after 10 ms: the worker sleeps", [&] { return after_a_rest(pool, std::chrono::milliseconds(10)); },
+      std::nullopt);
+  return 0;
+}
