@@ -188,7 +188,8 @@ Result<void> write_file(const fs::path& file, std::string_view bytes, FileKind k
   const std::string beside = fmt::format("{}.{}.new", name, ::getpid());
   Result<void> written = success();
   {
-    const Descriptor descriptor(retried([&] { return system_calls().create(beside.c_str(), kind == FileKind::document ? 0666 : 0600); }));
+    const mode_t mode = kind == FileKind::document ? 0666 : 0600;
+    const Descriptor descriptor(retried([&] { return system_calls().create(beside.c_str(), mode); }));
     if (descriptor.value() < 0) {
       return refuse_errno("create", beside, errno);
     }

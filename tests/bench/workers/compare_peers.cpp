@@ -25,6 +25,7 @@ constexpr std::pair<const char*, void (*)(const Peers&)> subjects[] = {
     {"outputs", compare_outputs}, {"decode", compare_decode},         {"prefill", compare_prefill},
     {"depth", compare_depth},     {"first", compare_first_token},     {"memory", measure_memory},
     {"matvec", compare_matvec},   {"activation", compare_activation}, {"norm", compare_norm},
+    {"variants", compare_variants},
 };
 
 std::string environment(const char* name) {
@@ -57,7 +58,8 @@ int run(Report& report) {
               "",
               environment("LAYERHUB_TORCH_PYTHON"),
               environment("LAYERHUB_HUB_WORKER"),
-              environment("LAYERHUB_CPU_CAPABILITY") == "3"};
+              environment("LAYERHUB_CPU_CAPABILITY") == "3",
+              environment("LAYERHUB_GGML_VARIANTS")};
   std::ifstream file(given[1]);
   const nlohmann::json reference = nlohmann::json::parse(file);
   for (const auto& text : reference.at("prompts")) {

@@ -19,6 +19,7 @@ struct Peers {
   std::string torch_python;                                // a Python that has PyTorch, or empty
   std::string hub_kernels;                                 // hub_worker.cpp, built, or empty
   bool avx2;
+  std::string variants;  // a build folder of ggml with all its variants for CPUs, or empty
 
   Worker ours(unsigned threads) const {
     return {{hub, "--session", "--hub", "--model", model, "--threads", std::to_string(threads)}, threads};
@@ -35,6 +36,9 @@ void compare_prefill(const Peers& peers);
 void compare_depth(const Peers& peers);
 void compare_first_token(const Peers& peers);
 void measure_memory(const Peers& peers);
+
+// Of a start: variant_peers.cpp.
+void compare_variants(const Peers& peers);
 
 // Of single kernels: kernel_peers.cpp.
 void compare_matvec(const Peers& peers);
