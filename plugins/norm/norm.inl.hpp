@@ -71,6 +71,14 @@ float sum_row(std::int64_t width, Term&& term) {
   return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
+template <class T>
+float sum_of_any_squares(const T* x, std::int64_t width) {
+  return sum_row(width, [&](std::int64_t i, auto extent) {
+    const Floats v = load(x + i, extent);
+    return v * v;
+  });
+}
+
 #if defined(__AVX512BF16__) && defined(LAYERHUB_VECTOR_AVX512)
 // One instruction squares a pair of bfloat16 and adds it to a float.
 inline float sum_of_bfloat16_squares(const bfloat16* x, std::int64_t width) {
@@ -92,6 +100,23 @@ inline float sum_of_bfloat16_squares(const bfloat16* x, std::int64_t width) {
   }
   return sum(reinterpret_cast<Floats>((sums[0] + sums[1]) + (sums[2] + sums[3])));
 }
+#else
+// Two bfloat16 of a lane are two floats with no shuffle: one shifted up, one as it stands with the other masked away. A
+// sum does not mind the order.
+inline float sum_of_bfloat16_squares(const bfloat16* x, std::int64_t width) {
+  constexpr std::int64_t pairs = 2 * lanes;
+  Floats sums[4] = {};
+  std::int64_t i = 0;
+  for (; i + 2 * pairs <= width; i += 2 * pairs) {
+    for (int k = 0; k < 2; ++k) {
+      const Bits v = detail::load_bits<Bits>(x + i + k * pairs, Whole{});
+      const Floats even = reinterpret_cast<Floats>(v << 16), odd = reinterpret_cast<Floats>(v & 0xffff0000u);
+      sums[2 * k] += even * even;
+      sums[2 * k + 1] += odd * odd;
+    }
+  }
+  return sum((sums[0] + sums[1]) + (sums[2] + sums[3])) + sum_of_any_squares(x + i, width - i);
+}
 #endif
 
 // 1 / rms of a row, from the sum of its squares. All results wait for it: its width is inverted before the sum is there.
@@ -102,15 +127,11 @@ inline float scale_of(float squares, std::int64_t width, float epsilon) {
 // The sum of the squares of a row.
 template <class T>
 float sum_of_squares(const T* x, std::int64_t width) {
-#if defined(__AVX512BF16__) && defined(LAYERHUB_VECTOR_AVX512)
   if constexpr (std::is_same_v<T, bfloat16>) {
     return sum_of_bfloat16_squares(x, width);
+  } else {
+    return sum_of_any_squares(x, width);
   }
-#endif
-  return sum_row(width, [&](std::int64_t i, auto extent) {
-    const Floats v = load(x + i, extent);
-    return v * v;
-  });
 }
 
 template <class T>

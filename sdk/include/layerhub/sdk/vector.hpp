@@ -257,9 +257,10 @@ inline Register joined(HalfBits low, HalfBits high) {
   return both;
 }
 
-// The elements that `produce` gives from i on, as they stand in memory.
+// The elements that `produce` gives from i on, as they stand in memory. A call for each register would load what
+// `produce` captured, and every constant, anew.
 template <class T, class Produce>
-Register produce_register(std::int64_t i, Produce& produce) {
+[[gnu::always_inline]] inline Register produce_register(std::int64_t i, Produce& produce) {
   const Floats low = produce(i, Whole{});
   if constexpr (sizeof(T) == sizeof(float)) {
     return reinterpret_cast<Register>(low);
