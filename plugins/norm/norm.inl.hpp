@@ -119,7 +119,8 @@ inline float sum_of_bfloat16_squares(const bfloat16* x, std::int64_t width) {
 }
 #endif
 
-// 1 / rms of a row, from the sum of its squares. All results wait for it: its width is inverted before the sum is there.
+// 1 / rms of a row, from the sum of its squares. All results wait for it: its width is inverted before the sum is
+// there.
 inline float scale_of(float squares, std::int64_t width, float epsilon) {
   return 1.f / std::sqrt(squares * (1.f / static_cast<float>(width)) + epsilon);
 }

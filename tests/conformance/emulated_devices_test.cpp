@@ -133,7 +133,12 @@ TEST_CASE("a kernel that faults loses its device alone, whose every later use na
                {"layer `LayerNorm` on " + to_string(broken), "device lost", fault,
                 "hidden_states float32[2, 64] on " + to_string(broken)});
     call_silu(silu, other);
-    CHECK(device_info(other).free_memory > 0);
+    const DeviceList list = list_devices(broken.type);
+    REQUIRE(list.devices.size() == 2);
+    check_says(list.devices[0].name, {"is lost: ", fault});
+    CHECK(list.devices[0].capability == 0);
+    CHECK(list.devices[1].device == other);
+    CHECK(list.devices[1].free_memory > 0);
     CHECK(silu.own_calls == 0);
   }
 }

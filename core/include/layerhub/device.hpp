@@ -50,8 +50,8 @@ struct DeviceInfo {
 // [thread-safe]
 LAYERHUB_API DeviceInfo device_info(Device device);
 
-// The devices of a type, and why there is none: its plugin is not installed, the driver is missing.
-// Throws Error(device_lost). [thread-safe]
+// The devices of a type, and why there is none: its plugin is not installed, the driver is missing. One that is lost
+// keeps its place, without a capability; its name says why. [thread-safe]
 struct DeviceList {
   std::vector<DeviceInfo> devices;
   std::string reason;  // empty where there are devices

@@ -167,6 +167,18 @@ DeviceInfo capabilities_of(Device device) {
   return state.runtime.info(state);
 }
 
+// A host that has lost a device looks for another one.
+static DeviceInfo info_or_loss(Device device) {
+  try {
+    return device_info(device);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::device_lost) {
+      throw;
+    }
+    return {.device = device, .name = error.what(), .features = {}};
+  }
+}
+
 }  // namespace device
 
 DeviceInfo device_info(Device device) {
@@ -188,7 +200,7 @@ DeviceList list_devices(DLDeviceType type) {
   }
   DeviceList list;
   for (std::uint32_t i = 0; i < runtime.value()->count(); ++i) {
-    list.devices.push_back(device_info({folded, static_cast<std::int32_t>(i)}));
+    list.devices.push_back(device::info_or_loss({folded, static_cast<std::int32_t>(i)}));
   }
   if (list.devices.empty()) {
     list.reason = runtime.value()->why_none();
