@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Linear with float weights, kept in their own width: 16 rows interleaved by column, one multiply-add per lane.
+// Linear with float weights: products in float32 of weights in their own width.
 //
-// As in linear_quantized, a lane is a row of the weight and an activation is broadcast: no sum across lanes is
-// taken, and the order of additions does not depend on how many rows or threads there are.
+// Forward copies the input once, as the products read it, and the threads share out the tiles of the weight.
 //
 // Backward: grad_input = grad_output W, grad_W = grad_output^T input, grad_bias = the column sums of grad_output. It
 // reads the weight where the host keeps it: the packed form has its columns apart.
+#include "float_product.inl.hpp"
+#include "float_rows.hpp"
 #include "product.inl.hpp"
 
 #include <layerhub/layers/linear.hpp>
@@ -21,11 +22,11 @@
 namespace {
 
 using namespace layerhub::sdk;
+using layerhub::linear::float_rows_in_cache;
+using layerhub::linear::FloatRows;
+using layerhub::linear::GroupedRows;
 using layerhub::linear::Product;
 
-constexpr std::int64_t tile_rows = 16;
-constexpr std::int64_t shared_rows = 4;
-constexpr std::int64_t rows_in_cache = 64;
 constexpr std::int64_t least_products_per_worker = 1 << 15;
 
 class LinearFloat {
@@ -38,25 +39,33 @@ class LinearFloat {
   static constexpr std::array tolerances{Tolerance{f32, 1e-4, 1e-3, 1e-10}, Tolerance{bf16, 1e-2, 2e-1, 1e-4},
                                          Tolerance{f16, 2e-3, 5e-2, 1e-6}};
 
-  explicit LinearFloat(const CreateArgs& args) {
-    if (!args.param_format("weight").empty()) {
-      throw Failure(LH_DECLINED, "the weight is no plain float matrix");
-    }
-    const DLTensor& weight = *args.param("weight");
-    dtype_ = weight.dtype;
-    rows_ = weight.shape[0];
-    columns_ = weight.shape[1];
-    visit_float(dtype_, [&]<class T>() { pack<T>(weight); });
-    if (const DLTensor* bias = args.param("bias")) {
-      bias_.assign(data<float>(*bias), data<float>(*bias) + rows_);
-    }
+  explicit LinearFloat(const CreateArgs& args) : weight_(args.host(), float_weight(args)) { copy_bias(args); }
+
+  void update_params(const CreateArgs& args) {
+    weight_.pack(args.host(), float_weight(args));
+    copy_bias(args);
   }
 
-  void update_params(const CreateArgs& args) { *this = LinearFloat(args); }
+  void infer(InferCall& call) const {
+    std::int64_t rows = 1;
+    for (int d = 0; d + 1 < call.in[0].ndim; ++d) {
+      rows *= call.in[0].dim[d];
+    }
+    call.forward_workspace = GroupedRows::bytes(rows, weight_.columns());
+  }
 
   void forward(const lh_call& call) const {
-    visit_float(call.in[0]->dtype, [&]<class X>() {
-      visit_float(dtype_, [&]<class W>() { run<X, W>(call, *call.in[0], *call.out[0]); });
+    const std::int64_t rows = row_count(*call.in[0]);
+    const GroupedRows x(call.workspace, rows, weight_.columns());
+    x.copy(call.host, *call.in[0]);
+    const std::int64_t least =
+        least_products_per_worker / (FloatRows::tile_rows * weight_.columns() * rows + 1) + 1;
+    parallel_ranges(call.host, weight_.tiles(), least, 1, [&](Range range, std::uint32_t) {
+      for (std::int64_t first = 0; first < rows; first += float_rows_in_cache) {
+        for (std::int64_t t = range.begin; t < range.end; ++t) {
+          run_tile(t, x, first, std::min(float_rows_in_cache, rows - first), *call.out[0]);
+        }
+      }
     });
   }
 
@@ -86,72 +95,38 @@ class LinearFloat {
                     });
   }
 
-  std::int64_t tiles() const { return (rows_ + tile_rows - 1) / tile_rows; }
+  static const DLTensor& float_weight(const CreateArgs& args) {
+    if (!args.param_format("weight").empty()) {
+      throw Failure(LH_DECLINED, "the weight is no plain float matrix");
+    }
+    return *args.param("weight");
+  }
 
-  template <class W>
-  void pack(const DLTensor& weight) {
-    memory_.assign(static_cast<std::size_t>(tiles() * tile_rows * columns_) * sizeof(W), std::byte{0});
-    W* to = reinterpret_cast<W*>(memory_.data());
-    for (std::int64_t r = 0; r < rows_; ++r) {
-      const W* from = data<const W>(weight) + r * weight.strides[0];
-      for (std::int64_t k = 0; k < columns_; ++k) {
-        to[(r / tile_rows * columns_ + k) * tile_rows + r % tile_rows] = from[k];
-      }
+  void copy_bias(const CreateArgs& args) {
+    if (const DLTensor* bias = args.param("bias")) {
+      bias_.assign(data<float>(*bias), data<float>(*bias) + bias->shape[0]);
     }
   }
 
-  template <class X, class W>
-  void run(const lh_call& call, const DLTensor& x, const DLTensor& y) const {
-    const std::int64_t rows = row_count(x);
-    const std::int64_t least = std::max<std::int64_t>(
-        1, least_products_per_worker / (tile_rows * columns_ * std::max<std::int64_t>(rows, 1) + 1));
-    parallel_ranges(call.host, tiles(), least, 1, [&](Range range, std::uint32_t) {
-      for (std::int64_t begin = 0; begin < rows; begin += rows_in_cache) {
-        const std::int64_t end = std::min(begin + rows_in_cache, rows);
-        for (std::int64_t t = range.begin; t < range.end; ++t) {
-          std::int64_t r = begin;
-          for (; r + shared_rows <= end; r += shared_rows) {
-            run_tile<X, W, shared_rows>(t, x, y, r);
-          }
-          for (; r < end; ++r) {
-            run_tile<X, W, 1>(t, x, y, r);
-          }
-        }
+  // Rows [first, first + count) of the tile's outputs.
+  void run_tile(std::int64_t tile, const GroupedRows& x, std::int64_t first, std::int64_t count,
+                const DLTensor& y) const {
+    alignas(64) float sums[float_rows_in_cache * FloatRows::tile_rows];
+    visit_float(weight_.dtype(), [&]<class W>() { multiply_tile<W>(weight_, tile, x, first, count, sums); });
+    const std::int64_t begin = tile * FloatRows::tile_rows;
+    const std::int64_t outputs = std::min(FloatRows::tile_rows, weight_.rows() - begin);
+    visit_float(y.dtype, [&]<class Y>() {
+      for (std::int64_t r = 0; r < count; ++r) {
+        const float* from = sums + r * FloatRows::tile_rows;
+        write(row<Y>(y, first + r) + begin, outputs, false, [&](std::int64_t i, auto extent) {
+          const Floats sum = load(from + i, extent);
+          return bias_.empty() ? sum : sum + load(bias_.data() + begin + i, extent);
+        });
       }
     });
   }
 
-  template <class X, class W, int count>
-  void run_tile(std::int64_t t, const DLTensor& x, const DLTensor& y, std::int64_t first) const {
-    const W* tile = reinterpret_cast<const W*>(memory_.data()) + t * tile_rows * columns_;
-    const X* inputs[count];
-    for (int c = 0; c < count; ++c) {
-      inputs[c] = row<const X>(x, first + c);
-    }
-    for (int part = 0; part < tile_rows / lanes; ++part) {
-      Floats sums[count] = {};
-      for (std::int64_t k = 0; k < columns_; ++k) {
-        const Floats w = load(tile + k * tile_rows + part * lanes, Whole{});
-        for (int c = 0; c < count; ++c) {
-          sums[c] += w * to_float(inputs[c][k]);
-        }
-      }
-      const std::int64_t n = t * tile_rows + part * lanes;
-      const std::int64_t here = std::min<std::int64_t>(lanes, rows_ - n);
-      for (int c = 0; c < count && here > 0; ++c) {
-        X* to = row<X>(y, first + c) + n;
-        if (here == lanes) {
-          store(to, bias_.empty() ? sums[c] : sums[c] + load(bias_.data() + n, Whole{}), Whole{});
-        } else {
-          store(to, bias_.empty() ? sums[c] : sums[c] + load(bias_.data() + n, Part{here}), Part{here});
-        }
-      }
-    }
-  }
-
-  DLDataType dtype_{};
-  std::int64_t rows_ = 0, columns_ = 0;
-  std::vector<std::byte> memory_;
+  FloatRows weight_;
   std::vector<float> bias_;
 };
 

@@ -2,9 +2,9 @@
 // How multiply_tile is computed: integer products of one block of 32 columns, then one multiply-add with the scales.
 //
 // One to a few rows (decode) read the packed tile as it comes: memory is the limit, and what there is to unpack hides
-// behind it. Many rows (a prompt) are bound by arithmetic, of which unpacking would be a quarter: 64 of them share it.
-// A tile is unpacked to bytes and float scales in pieces that stay in the nearest cache, and each group of rows is
-// multiplied with that.
+// behind it, as long as its lines are asked for some way ahead. Many rows (a prompt) are bound by arithmetic, of which
+// unpacking would be a quarter: 64 of them share it. A tile is unpacked to bytes and float scales in pieces that stay
+// in the nearest cache, and each group of rows is multiplied with that.
 //
 // In registers are a sum for each row of a group and each vector of outputs that is computed at once. A step loads the
 // weights of four columns, and each activation once for all of these vectors; its products go to sums that do not
@@ -150,6 +150,9 @@ void add_parts(const std::uint8_t* record, std::int64_t blocks, const std::byte*
     }
   }
   for (std::int64_t b = 0; b < blocks; ++b, record += Source::block_bytes, x += RoundedRows::record_bytes(count)) {
+    if constexpr (count == 1) {
+      prefetch_ahead<Source::block_bytes>(record);
+    }
     SumsOf<Source::codes == Codes::bytes> sums[together][count] = {};
     dot<Source>(record, first, x, sums);
     for (int p = 0; p < together; ++p) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Linear. Decode: one row of input, weights of all layers of a token one after the other, so that they come from
 // memory, against a plain read of as many bytes with the same threads. Prefill: 512 rows, against the multiply-adds
-// that the processor does in registers, 8-bit ones for block formats.
+// that the processor does in registers, 8-bit ones for block formats, else in float32.
 #include "bench/support/host.hpp"
 #include "bench/support/report.hpp"
 
@@ -55,6 +55,7 @@ void decode(Report& report, const WeightKind& kind) {
   }
 }
 
+template <class Limit>
 void prefill(Report& report, const WeightKind& kind) {
   constexpr std::int64_t rows = 512;
   Linear layer(mlp_width, width, kind.format, kind.dtype);
@@ -64,7 +65,7 @@ void prefill(Report& report, const WeightKind& kind) {
   const auto layer_call = [&] { layer(x.view, y.view); };
   for (unsigned threads = 1; threads <= processors(); threads *= 2) {
     layerhub::set_threads(threads);
-    const Ratio ratio = compare_multiply_adds(layer_call, products, report.pairs());
+    const Ratio ratio = compare_multiply_adds<Limit>(layer_call, products, report.pairs());
     report.add(fmt::format("prefill {} 512 x {} x {}, {}: {:.0f} Gop/s", kind.name, width, mlp_width,
                            threads_text(threads), 2 / ratio.ours),
                ratio.inverse(), std::nullopt);
@@ -82,7 +83,11 @@ int main(int argc, char** argv) {
   }
   report.heading("8-bit multiply-adds in registers");
   for (const WeightKind& kind : {kinds[0], kinds[1], kinds[2]}) {
-    prefill(report, kind);
+    prefill<MultiplyBytes>(report, kind);
+  }
+  report.heading("float32 multiply-adds in registers");
+  for (const WeightKind& kind : {kinds[3], kinds[4], kinds[5]}) {
+    prefill<MultiplyFloats>(report, kind);
   }
   return 0;
 }

@@ -112,6 +112,7 @@ Mapping built_plugins() {
       {"ConvertAll", "bench/limits"},
       {"AddAll", "bench/limits"},
       {"MultiplyBytes", "bench/limits"},
+      {"MultiplyFloats", "bench/limits"},
   };
   for (const auto& [layer, repo] : layers) {
     entries.push_back({layer, {{"cpu", LayerRepository{.repo_id = repo, .layer_name = layer, .revision = "v1"}}}});

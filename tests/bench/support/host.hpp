@@ -100,6 +100,9 @@ struct AddAll : use_kernel_forward_from_hub<AddAll, "AddAll"> {
 struct MultiplyBytes : use_kernel_forward_from_hub<MultiplyBytes, "MultiplyBytes"> {
   void forward(const DLTensor&, DLTensor&) const { never_measured("MultiplyBytes"); }
 };
+struct MultiplyFloats : use_kernel_forward_from_hub<MultiplyFloats, "MultiplyFloats"> {
+  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+};
 
 // The memory of a tensor as that many floats from an offset of floats on, for the limits: they only know float32.
 class AsFloats {
@@ -124,10 +127,10 @@ Mapping built_plugins();
 // Bytes that no cache of this machine holds: at least 128 MiB, and twice the largest cache that it tells of.
 std::size_t out_of_cache();
 
-// Nanoseconds of one multiply-add: of a call that makes so many, and of 8-bit ones in registers.
-template <class Call>
+// Nanoseconds of one multiply-add: of a call that makes so many, and of those that Limit makes in registers.
+template <class Limit, class Call>
 Ratio compare_multiply_adds(Call&& call, double made_by_call, int pairs) {
-  MultiplyBytes multiply;
+  Limit multiply;
   HostTensor unused(f32, {1}), made(f32, {1});
   const auto ours = [&] { return nanoseconds_of(call) / made_by_call; };
   const auto limit = [&] {

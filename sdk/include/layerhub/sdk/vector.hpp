@@ -317,6 +317,14 @@ template <class T>
 void prefetch_ahead(const T* x) {
   _mm_prefetch(reinterpret_cast<const char*>(x) + prefetched_bytes, _MM_HINT_T0);
 }
+// For as many lines as `bytes` has.
+template <std::int64_t bytes, class T>
+void prefetch_ahead(const T* x) {
+#pragma GCC unroll 20
+  for (std::int64_t i = 0; i < bytes; i += 64) {
+    prefetch_ahead(reinterpret_cast<const char*>(x) + i);
+  }
+}
 
 // Stores past the cache become visible to other threads.
 inline void stream_end() { _mm_sfence(); }
