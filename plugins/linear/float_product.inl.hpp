@@ -6,9 +6,8 @@
 // tile's vectors as there is room for; a step loads these vectors of one column and broadcasts each row's element. The
 // order of additions is that of the columns, however many rows or threads there are.
 //
-// The limit: one row reads the tile from memory once. Many rows are bound by the multiply-adds, two a cycle, of which
-// most_sums and more are under way at any time, while a piece of the tile and its activations stay in the nearest
-// caches.
+// The limit: one row reads the tile from memory once. Many rows are bound by the multiply-adds, two a cycle; a piece of
+// the tile stays in the nearest cache while they pass by, and is widened to float32 there first, once for all of them.
 #pragma once
 
 #include "float_rows.hpp"
@@ -19,6 +18,7 @@
 
 #include <algorithm>
 #include <array>
+#include <type_traits>
 #include <utility>
 
 namespace layerhub::linear {
@@ -29,7 +29,7 @@ namespace detail {
 
 inline constexpr int parts = FloatRows::tile_rows / lanes;      // vectors that a column of a tile takes
 inline constexpr int most_sums = vector_bytes == 64 ? 24 : 12;  // of 32 and 16 registers
-inline constexpr std::int64_t columns_in_cache = 512;           // of a tile
+inline constexpr std::int64_t columns_in_cache = 256;           // of a tile
 
 // How many parts a group of `count` rows takes at once.
 constexpr int parts_together(int count) {
@@ -149,19 +149,38 @@ inline constexpr auto add_products_of =
 inline constexpr std::int64_t float_rows_in_cache = 48;
 static_assert(float_rows_in_cache % GroupedRows::group_rows == 0);
 
+namespace detail {
+
+// Rows [first, first + count) against columns [begin, begin + columns) of a tile.
+template <class W>
+void add_groups(const W* weights, std::int64_t begin, std::int64_t columns, const GroupedRows& x, std::int64_t first,
+                std::int64_t count, float* sums) {
+  for (std::int64_t r = 0; r < count; r += GroupedRows::group_rows) {
+    const std::int64_t group = (first + r) / GroupedRows::group_rows;
+    add_products_of<W>[static_cast<std::size_t>(x.rows_of_group(group) - 1)](
+        weights, columns, x.column(group, begin), sums + r * FloatRows::tile_rows);
+  }
+}
+
+}  // namespace detail
+
 // sums[r * tile_rows + i] = row first + r of x times row i of the tile, for r < count <= float_rows_in_cache; first is
 // a multiple of float_rows_in_cache, and count reaches the next one or the last row.
 template <class W>
 void multiply_tile(const FloatRows& weight, std::int64_t tile, const GroupedRows& x, std::int64_t first,
                    std::int64_t count, float* sums) {
   std::fill(sums, sums + count * FloatRows::tile_rows, 0.f);
-  const W* weights = weight.tile<W>(tile);
   for (std::int64_t begin = 0; begin < weight.columns(); begin += detail::columns_in_cache) {
     const std::int64_t columns = std::min(detail::columns_in_cache, weight.columns() - begin);
-    for (std::int64_t r = 0; r < count; r += GroupedRows::group_rows) {
-      const std::int64_t group = (first + r) / GroupedRows::group_rows;
-      detail::add_products_of<W>[static_cast<std::size_t>(x.rows_of_group(group) - 1)](
-          weights + begin * FloatRows::tile_rows, columns, x.column(group, begin), sums + r * FloatRows::tile_rows);
+    const W* weights = weight.tile<W>(tile) + begin * FloatRows::tile_rows;
+    if (std::is_same_v<W, float> || count <= GroupedRows::group_rows) {
+      detail::add_groups(weights, begin, columns, x, first, count, sums);
+    } else {
+      alignas(64) float widened[detail::columns_in_cache * FloatRows::tile_rows];
+      for (std::int64_t i = 0; i < columns * FloatRows::tile_rows; i += lanes) {
+        store(widened + i, load(weights + i, Whole{}), Whole{});
+      }
+      detail::add_groups(widened, begin, columns, x, first, count, sums);
     }
   }
 }

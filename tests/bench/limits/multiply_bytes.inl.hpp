@@ -39,7 +39,8 @@ struct MultiplyBytes {
 };
 struct MultiplyingBytes {
   static void forward(const lh_call& call) {
-    multiply_for_a_while(call, vector_bytes, Integers{} + 0x01010101, Integers{} + 0x01010101, multiply);
+    multiply_for_a_while(call, vector_bytes, Integers{} + 0x01010101, Integers{} + 0x01010101,
+                         [](Integers sum, Integers a, Integers b) { return multiply(sum, a, b); });
   }
 };
 
