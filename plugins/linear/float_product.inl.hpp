@@ -157,8 +157,8 @@ void add_groups(const W* weights, std::int64_t begin, std::int64_t columns, cons
                 std::int64_t count, float* sums) {
   for (std::int64_t r = 0; r < count; r += GroupedRows::group_rows) {
     const std::int64_t group = (first + r) / GroupedRows::group_rows;
-    add_products_of<W>[static_cast<std::size_t>(x.rows_of_group(group) - 1)](
-        weights, columns, x.column(group, begin), sums + r * FloatRows::tile_rows);
+    add_products_of<W>[static_cast<std::size_t>(x.rows_of_group(group) - 1)](weights, columns, x.column(group, begin),
+                                                                             sums + r * FloatRows::tile_rows);
   }
 }
 

@@ -27,8 +27,7 @@ void FloatRows::pack_tile(const DLTensor& weight, std::int64_t index) {
 
 void FloatRows::pack(const lh_host* host, const DLTensor& weight) {
   constexpr std::int64_t least_bytes_per_worker = 1 << 16;
-  const bool is_as_before =
-      sdk::same(dtype_, weight.dtype) && rows_ == weight.shape[0] && columns_ == weight.shape[1];
+  const bool is_as_before = sdk::same(dtype_, weight.dtype) && rows_ == weight.shape[0] && columns_ == weight.shape[1];
   if (!is_as_before) {
     dtype_ = weight.dtype;
     rows_ = weight.shape[0];

@@ -58,8 +58,7 @@ class LinearFloat {
     const std::int64_t rows = row_count(*call.in[0]);
     const GroupedRows x(call.workspace, rows, weight_.columns());
     x.copy(call.host, *call.in[0]);
-    const std::int64_t least =
-        least_products_per_worker / (FloatRows::tile_rows * weight_.columns() * rows + 1) + 1;
+    const std::int64_t least = least_products_per_worker / (FloatRows::tile_rows * weight_.columns() * rows + 1) + 1;
     parallel_ranges(call.host, weight_.tiles(), least, 1, [&](Range range, std::uint32_t) {
       for (std::int64_t first = 0; first < rows; first += float_rows_in_cache) {
         for (std::int64_t t = range.begin; t < range.end; ++t) {

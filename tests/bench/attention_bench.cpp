@@ -66,7 +66,8 @@ void prefill(Report& report, std::int64_t tokens) {
   const double products = static_cast<double>(tokens) * static_cast<double>(tokens + 1) / 2 * heads * size * 2;
   for (unsigned threads = 1; threads <= processors(); threads *= 2) {
     layerhub::set_threads(threads);
-    const Ratio ratio = compare_multiply_adds<MultiplyFloats>([&] { call(layer, step, caches, 0); }, products, report.pairs());
+    const Ratio ratio =
+        compare_multiply_adds<MultiplyFloats>([&] { call(layer, step, caches, 0); }, products, report.pairs());
     report.add(fmt::format("prefill of {}, {}: {:.0f} GFLOP/s", tokens, threads_text(threads), 2 / ratio.ours),
                ratio.inverse(), std::nullopt);
   }
