@@ -3,7 +3,8 @@
 //
 // Bound by reading the caches, so they are read once for all rows, in their own width and where they are. A score is a
 // dot product of two rows that lie along the lanes; the sums across lanes are taken for a vector of positions at once.
-// Values are added with the rows' outputs in registers.
+// Values are added with the rows' outputs in registers. A row is a line or two between those of other heads, which is
+// no pattern that processors fetch ahead of, so rows are asked for long before they are read.
 #pragma once
 
 #include "problem.inl.hpp"
@@ -13,6 +14,19 @@
 namespace layerhub::attention {
 
 constexpr std::int64_t few_rows = 4;
+constexpr std::int64_t prefetched_positions = 64;  // how far ahead: some microseconds of work
+constexpr std::int64_t line_bytes = 64;
+
+// Asks for the lines of `count` elements, `step` elements a position, that are as many positions behind `from`. Never
+// faults: what is not there is not fetched.
+template <class C>
+void prefetch_row(const C* from, std::int64_t step, std::int64_t count) {
+  constexpr auto size = static_cast<std::int64_t>(sizeof(C));
+  const char* line = reinterpret_cast<const char*>(from) + prefetched_positions * step * size;
+  for (std::int64_t i = 0; i < count * size; i += line_bytes) {
+    _mm_prefetch(line + i, _MM_HINT_T0);
+  }
+}
 
 // scores[r][p] = q[r] . keys[p] for p < count; up to the next whole vector they are those of the last position.
 template <int rows, class C>
@@ -27,6 +41,7 @@ template <int rows, class C>
       const C* key[at_once];
       for (int n = 0; n < at_once; ++n) {
         key[n] = keys + std::min(p + j + n, count - 1) * step;
+        prefetch_row(key[n], step, width);
       }
       Floats sums[rows][at_once] = {};
       for_each_vector(width, [&](std::int64_t i, auto extent) {
@@ -67,6 +82,7 @@ template <int rows, class C>
       }
     }
     for (std::int64_t p = 0; p < count; ++p) {
+      prefetch_row(values + p * step + column, step, vectors * lanes);
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) {
         const Floats value = load(values + p * step + column + v * lanes, extent);
