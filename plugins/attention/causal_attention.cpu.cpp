@@ -13,6 +13,9 @@
 #include <layerhub/sdk/kernel.hpp>
 
 #include <array>
+#include <atomic>
+#include <new>
+#include <numbers>
 #include <string>
 
 namespace {
@@ -23,6 +26,7 @@ constexpr std::int64_t tokens_of_a_step = 16;    // up to here a call is cut by 
 constexpr std::int64_t max_chunks = 16;          // of positions, each a multiple of a block
 constexpr std::int64_t least_strip_rows = 48;    // below it, preparing a block of keys and values weighs too much
 constexpr std::int64_t strips_for_threads = 8;   // that many strips of a key head where there are rows enough
+constexpr std::uint32_t max_tasks = 64;          // that run at once, each with a method in the workspace
 constexpr std::int64_t least_products_per_worker = 40000;
 constexpr std::int64_t least_rows_per_worker = 64;  // of what is appended or merged
 
@@ -41,9 +45,11 @@ class CausalAttentionKernel {
 
   static void infer(InferCall& call) {
     const std::int64_t tokens = call.in[0].dim[0], heads = call.in[0].dim[1], width = call.in[0].dim[2];
+    const std::int64_t kv_heads = call.in[1].dim[1];
     const bool is_cut = tokens <= tokens_of_a_step && call.in[3].dim[0] > positions_per_block;
     const std::int64_t floats = is_cut ? tokens * heads * partial_floats(rounded_up(width, lanes)) : 0;
-    call.forward_workspace = static_cast<std::size_t>(floats) * sizeof(float);
+    const std::size_t method = tokens * heads <= few_rows * kv_heads ? sizeof(FewRows) : sizeof(RowPanels);
+    call.forward_workspace = max_tasks * method + static_cast<std::size_t>(floats) * sizeof(float);
   }
 
   static void forward(const lh_call& call) {
@@ -74,7 +80,7 @@ class CausalAttentionKernel {
                  call.in[1]->shape[1],
                  call.in[0]->shape[2],
                  call.scalars[0].i,
-                 static_cast<float>(call.scalars[1].f)} {}
+                 static_cast<float>(call.scalars[1].f * std::numbers::log2e)} {}
 
   void check() const {
     const std::int64_t capacity = problem_.k_cache.shape[0];
@@ -104,6 +110,17 @@ class CausalAttentionKernel {
     });
   }
 
+  // As many tasks as threads and memory allow, where there is work for `most`.
+  std::uint32_t tasks_of(std::int64_t most) const {
+    const std::int64_t at_once = std::min(worker_count(call_.host), max_tasks);
+    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(most, 1, at_once));
+  }
+  // A method is too large for the stack of every host's thread. A task's serves it for one job after the other.
+  template <class Method>
+  Method* memory_of(std::uint32_t task) const {
+    return static_cast<Method*>(call_.workspace) + task;
+  }
+
   template <class Method>
   std::int64_t rows_of_strip() const {
     const std::int64_t rows = problem_.rows_per_head();
@@ -116,14 +133,17 @@ class CausalAttentionKernel {
     const std::int64_t rows = problem_.rows_per_head(), strip = rows_of_strip<Method>(),
                        strips = (rows + strip - 1) / strip;
     const std::int64_t jobs = strips * problem_.kv_heads;
-    parallel_for(call_.host, static_cast<std::uint32_t>(jobs), [&](std::uint32_t index, std::uint32_t) {
-      // The last strips see the most positions: they are begun first, so that no thread is left with one at the end.
-      const std::int64_t first = (strips - 1 - index / problem_.kv_heads) * strip;
-      const Rows which{index % problem_.kv_heads, first, std::min(strip, rows - first)};
-      Method method;
-      method.template begin<T>(problem_, which);
-      method.template add<C>(problem_, which, 0, which.positions(problem_, which.count - 1));
-      write_results<T>(method, which);
+    std::atomic<std::int64_t> next = 0;
+    parallel_for(call_.host, tasks_of(jobs), [&](std::uint32_t task, std::uint32_t) {
+      auto& method = *new (memory_of<Method>(task)) Method;
+      for (std::int64_t job = next++; job < jobs; job = next++) {
+        // The last strips see the most positions: they are begun first, so that no thread is left with one at the end.
+        const std::int64_t first = (strips - 1 - job / problem_.kv_heads) * strip;
+        const Rows which{job % problem_.kv_heads, first, std::min(strip, rows - first)};
+        method.template begin<T>(problem_, which);
+        method.template add<C>(problem_, which, 0, which.positions(problem_));
+        write_results<T>(method, which);
+      }
     });
   }
 
@@ -133,15 +153,16 @@ class CausalAttentionKernel {
                        strips = (rows + strip - 1) / strip;
     const std::int64_t chunk = rounded_up((problem_.end() + max_chunks - 1) / max_chunks, positions_per_block),
                        chunks = (problem_.end() + chunk - 1) / chunk;
-    const std::int64_t per_chunk = strips * problem_.kv_heads;
+    const std::int64_t per_chunk = strips * problem_.kv_heads, jobs = chunks * per_chunk;
     const std::int64_t products = 2 * std::min(chunk, problem_.end()) * std::min(rows, strip) * problem_.width;
-    const std::int64_t least = least_products_per_worker / products + 1;
-    parallel_ranges(call_.host, chunks * per_chunk, least, 1, [&](Range jobs, std::uint32_t) {
-      Method method;
-      for (std::int64_t job = jobs.begin; job < jobs.end; ++job) {
+    const std::uint32_t tasks = tasks_of(jobs / (least_products_per_worker / products + 1));
+    parallel_for(call_.host, tasks, [&](std::uint32_t task, std::uint32_t) {
+      auto& method = *new (memory_of<Method>(task)) Method;
+      const Range own = part_of(jobs, 1, task, tasks);
+      for (std::int64_t job = own.begin; job < own.end; ++job) {
         const std::int64_t from = job / per_chunk * chunk, first = job % per_chunk / problem_.kv_heads * strip;
         const Rows which{job % problem_.kv_heads, first, std::min(strip, rows - first)};
-        const std::int64_t sees = which.positions(problem_, which.count - 1);
+        const std::int64_t sees = which.positions(problem_);
         method.template begin<T>(problem_, which);
         method.template add<C>(problem_, which, from, std::min(sees, from + chunk));
         if (chunks == 1) {
@@ -155,50 +176,52 @@ class CausalAttentionKernel {
       parallel_ranges(call_.host, problem_.tokens * problem_.heads, least_rows_per_worker, 1,
                       [&](Range range, std::uint32_t) {
                         for (std::int64_t index = range.begin; index < range.end; ++index) {
-                          merge<T>(index, chunks);
+                          merge<T, Method>(index, chunks);
                         }
                       });
     }
   }
 
   template <class T>
-  void write_result(std::int64_t index, const float* output, float sum) const {
+  void write_result(std::int64_t token, std::int64_t head, const float* output, float sum) const {
     const float factor = 1 / sum;
-    write(row<T>(*call_.out[0], index), problem_.width, false,
+    write(row_of<T>(*call_.out[0], token, head), problem_.width, false,
           [&](std::int64_t i, auto) { return load(output + i, Whole{}) * factor; });
   }
 
   template <class T, class Method>
   void write_results(const Method& method, const Rows& which) const {
-    for (std::int64_t r = 0; r < which.count; ++r) {
-      write_result<T>(which.index(problem_, r), method.output(problem_, r), method.softmax(r).sum());
-    }
+    which.for_each(problem_, [&](std::int64_t r, std::int64_t token, std::int64_t head) {
+      write_result<T>(token, head, method.output(problem_, r), method.softmax(r).sum());
+    });
   }
 
-  // The partial results of a row, by chunks: largest scores, sums, outputs.
+  // The partial results of a row, by chunks: largest scores, sums, outputs. They lie behind the tasks' methods.
   static std::int64_t partial_floats(std::int64_t pitch) { return max_chunks * (2 + pitch); }
+  template <class Method>
   float* partial(std::int64_t index) const {
-    return static_cast<float*>(call_.workspace) + index * partial_floats(problem_.pitch());
+    return reinterpret_cast<float*>(memory_of<Method>(max_tasks)) + index * partial_floats(problem_.pitch());
   }
 
   template <class Method>
   void keep_partial(const Method& method, const Rows& which, std::int64_t chunk) const {
     const std::int64_t pitch = problem_.pitch();
-    for (std::int64_t r = 0; r < which.count; ++r) {
-      float* to = partial(which.index(problem_, r));
+    which.for_each(problem_, [&](std::int64_t r, std::int64_t token, std::int64_t head) {
+      float* to = partial<Method>(token * problem_.heads + head);
       to[chunk] = method.softmax(r).largest;
       to[max_chunks + chunk] = method.softmax(r).sum();
       std::copy_n(method.output(problem_, r), pitch, to + 2 * max_chunks + chunk * pitch);
-    }
+    });
   }
 
-  template <class T>
+  template <class T, class Method>
   void merge(std::int64_t index, std::int64_t chunks) const {
-    float* const from = partial(index);
+    float* const from = partial<Method>(index);
     float* const weights = from;
-    Softmax softmax = Softmax::of_nothing();
+    Softmax softmax = Softmax::of(chunks);
     // The largest scores become the chunks' weights as scores become those of positions.
-    softmax.weigh(weights, (chunks + lanes - 1) / lanes, chunks);
+    float nothing[1];
+    weigh_rows<1>(&softmax, weights, (chunks + lanes - 1) / lanes, &chunks, nothing);
     float total = 0;
     for (std::int64_t c = 0; c < chunks; ++c) {
       total += weights[c] * from[max_chunks + c];
@@ -206,7 +229,7 @@ class CausalAttentionKernel {
     alignas(64) float output[max_width] = {};
     constexpr float as_it_is = 1;
     add_values<1>(weights, &as_it_is, from + 2 * max_chunks, problem_.pitch(), chunks, problem_.pitch(), output, 0);
-    write_result<T>(index, output, total);
+    write_result<T>(index / problem_.heads, index % problem_.heads, output, total);
   }
 
   const lh_call& call_;

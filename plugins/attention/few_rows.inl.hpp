@@ -127,14 +127,14 @@ class FewRows {
 
   template <class T>
   void begin(const Problem& problem, const Rows& rows) {
-    for (std::int64_t r = 0; r < rows.count; ++r) {
-      const T* from = row<const T>(problem.q, rows.index(problem, r));
+    rows.for_each(problem, [&](std::int64_t r, std::int64_t token, std::int64_t head) {
+      const T* from = row_of<const T>(problem.q, token, head);
       for_each_vector(problem.width, [&](std::int64_t i, auto extent) {
         store(q_ + r * problem.pitch() + i, load(from + i, extent) * problem.scale, Whole{});
         store(outputs_ + r * problem.pitch() + i, Floats{}, Whole{});
       });
-      softmax_[r] = Softmax::of_nothing();
-    }
+      softmax_[r] = Softmax::of(problem.before + token + 1);
+    });
   }
 
   // Adds the positions from .. to, in order. `to` is at most what the last row sees.
@@ -163,7 +163,7 @@ class FewRows {
       std::int64_t visible[rows];
       float corrections[rows];
       for (int r = 0; r < rows; ++r) {
-        visible[r] = std::clamp<std::int64_t>(which.positions(problem, r) - first, 0, count);
+        visible[r] = softmax_[r].visible(first, count);
       }
       weigh_rows<rows>(softmax_, scores_, (count + lanes - 1) / lanes, visible, corrections);
       // What all rows see; then, where the rows are of several tokens, what the later ones see beyond.

@@ -4,8 +4,8 @@
 // Rows: the query heads that share a key head, token after token, are the rows of that key head; row r is head
 // r % group at token r / group and sees the positions below before + token + 1.
 //
-// Online softmax: a row keeps the largest score so far, and the sum of its weights exp(score - largest). Where a block
-// of positions brings a larger one, what was added before is corrected by one factor. A row that has seen nothing has
+// Online softmax: a row keeps the largest score so far, and the sum of its weights 2^(score - largest): q is scaled by
+// log2 e as well, since powers of 2 cost less. Where a block of positions brings a larger score, what was added before is corrected by one factor. A row that has seen nothing has
 // the lowest float for its largest, so that it needs no case of its own.
 #pragma once
 
@@ -24,16 +24,16 @@ constexpr std::int64_t max_width = 256;
 constexpr std::int64_t positions_per_block = 64;  // scores that a row has at once
 constexpr float lowest = std::numeric_limits<float>::lowest();
 
-// exp(score - largest). Below e^-87 it stays there: beside the largest, whose weight is 1, that is nothing, and numbers
-// that are smaller still are slow to compute with.
-inline Floats weight_of(Floats difference) { return exp_of_moderate(larger(difference, broadcast(-87))); }
+// 2^(score - largest). Below 2^-100 it stays there: beside the largest, whose weight is 1, that is nothing, and products
+// with numbers that are smaller still are slow.
+inline Floats weight_of(Floats difference) { return exp2_of_moderate(larger(difference, broadcast(-100))); }
 
 constexpr std::int64_t rounded_up(std::int64_t count, std::int64_t unit) { return (count + unit - 1) / unit * unit; }
 
 struct Problem {
   const DLTensor &q, &k_cache, &v_cache;
   std::int64_t tokens, heads, kv_heads, width, before;
-  float scale;
+  float scale;  // of q, so that scores are exponents of 2
 
   std::int64_t group() const { return heads / kv_heads; }
   std::int64_t rows_per_head() const { return tokens * group(); }
@@ -45,13 +45,27 @@ struct Problem {
 struct Rows {
   std::int64_t kv_head, first, count;
 
-  std::int64_t token(const Problem& p, std::int64_t r) const { return (first + r) / p.group(); }
-  std::int64_t positions(const Problem& p, std::int64_t r) const { return p.before + token(p, r) + 1; }
-  // The index of row r among the rows of q and of the output.
-  std::int64_t index(const Problem& p, std::int64_t r) const {
-    return token(p, r) * p.heads + kv_head * p.group() + (first + r) % p.group();
+  // What the last of them sees.
+  std::int64_t positions(const Problem& p) const { return p.before + (first + count - 1) / p.group() + 1; }
+
+  // Calls body(r, token, head) for each. Nothing is divided in between: that takes as long as a row's part of a product.
+  template <class Body>
+  void for_each(const Problem& p, Body&& body) const {
+    std::int64_t token = first / p.group(), member = first % p.group();
+    for (std::int64_t r = 0; r < count; ++r) {
+      body(r, token, kv_head * p.group() + member);
+      if (++member == p.group()) {
+        member = 0;
+        ++token;
+      }
+    }
   }
 };
+
+template <class T>
+T* row_of(const DLTensor& tensor, std::int64_t token, std::int64_t head) {
+  return data<T>(tensor) + token * tensor.strides[0] + head * tensor.strides[1];
+}
 
 // Calls body(i, extent) for each vector of a row of `width` elements.
 template <class Body>
@@ -68,23 +82,32 @@ void for_each_vector(std::int64_t width, Body&& body) {
 struct Softmax {
   Floats sums;  // the sum of weights, by lanes
   float largest;
+  std::int64_t positions;  // that the row sees
 
-  static Softmax of_nothing() { return {Floats{}, lowest}; }
+  static Softmax of(std::int64_t positions) { return {Floats{}, lowest, positions}; }
   float sum() const { return sum_of_lanes(sums); }
+  // How many of the `count` positions from `first` on.
+  std::int64_t visible(std::int64_t first, std::int64_t count) const {
+    return std::clamp<std::int64_t>(positions - first, 0, count);
+  }
 
-  // Turns the scores of a block into weights: those of the first `visible` positions; the others of `vectors` whole
-  // vectors get 0. Returns the factor that corrects what was added before.
-  float weigh(float* scores, std::int64_t vectors, std::int64_t visible) {
-    const std::int64_t whole = std::min(vectors, visible / lanes);
+  // The largest score once the first `visible` of a block's are known.
+  float largest_with(const float* scores, std::int64_t visible) const {
+    const std::int64_t whole = visible / lanes;
     Floats top = broadcast(largest);
     for (std::int64_t v = 0; v < whole; ++v) {
       top = larger(load(scores + v * lanes, Whole{}), top);
     }
-    if (whole < vectors) {
-      top = larger(below(visible - whole * lanes, load(scores + whole * lanes, Whole{}), top), top);
+    if (visible % lanes != 0) {
+      top = larger(below(visible % lanes, load(scores + whole * lanes, Whole{}), top), top);
     }
-    const float now = largest_lane(top);
-    const float correction = weight_of(broadcast(largest - now))[0];
+    return largest_lane(top);
+  }
+
+  // Turns the scores of a block into weights: those of the first `visible` positions; the others of `vectors` whole
+  // vectors get 0. `now` is the largest score from here on, `correction` the weight of what was the largest.
+  void weigh(float* scores, std::int64_t vectors, std::int64_t visible, float now, float correction) {
+    const std::int64_t whole = visible / lanes;
     Floats total = sums * correction;
     for (std::int64_t v = 0; v < whole; ++v) {
       const Floats weights = weight_of(load(scores + v * lanes, Whole{}) - now);
@@ -100,16 +123,27 @@ struct Softmax {
     }
     sums = total;
     largest = now;
-    return correction;
   }
 };
 
-// The same for rows whose scores stand positions_per_block apart.
+// Weighs a block for rows whose scores stand positions_per_block apart; corrections[r] is the factor for what row r
+// added before. The rows' corrections are computed as one vector, since each alone would take as long as all.
 template <int rows>
 [[gnu::flatten]] void weigh_rows(Softmax* softmax, float* scores, std::int64_t vectors, const std::int64_t* visible,
-                                 float* corrections) {
+                                 float (&corrections)[rows]) {
+  constexpr std::int64_t padded = rounded_up(rows, lanes);
+  float now[rows];
+  alignas(64) float factors[padded] = {};
   for (int r = 0; r < rows; ++r) {
-    corrections[r] = softmax[r].weigh(scores + r * positions_per_block, vectors, visible[r]);
+    now[r] = softmax[r].largest_with(scores + r * positions_per_block, visible[r]);
+    factors[r] = softmax[r].largest - now[r];
+  }
+  for (std::int64_t r = 0; r < padded; r += lanes) {
+    store(factors + r, weight_of(load(factors + r, Whole{})), Whole{});
+  }
+  for (int r = 0; r < rows; ++r) {
+    corrections[r] = factors[r];
+    softmax[r].weigh(scores + r * positions_per_block, vectors, visible[r], now[r], factors[r]);
   }
 }
 

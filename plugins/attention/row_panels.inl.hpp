@@ -62,15 +62,20 @@ class RowPanels {
 
   template <class T>
   void begin(const Problem& problem, const Rows& rows) {
-    const std::int64_t pitch = problem.pitch(), padded = rounded_up(rows.count, panel_rows);
-    for (std::int64_t r = 0; r < padded; ++r) {
-      // A panel is filled up with the last row.
-      const T* from = row<const T>(problem.q, rows.index(problem, std::min(r, rows.count - 1)));
+    const std::int64_t pitch = problem.pitch();
+    rows.for_each(problem, [&](std::int64_t r, std::int64_t token, std::int64_t head) {
+      const T* from = row_of<const T>(problem.q, token, head);
       for_each_vector(problem.width, [&](std::int64_t i, auto extent) {
         store(q_ + r * pitch + i, load(from + i, extent) * problem.scale, Whole{});
         store(outputs_ + r * pitch + i, Floats{}, Whole{});
       });
-      softmax_[r] = Softmax::of_nothing();
+      softmax_[r] = Softmax::of(problem.before + token + 1);
+    });
+    // The last panel is filled up with the last row.
+    for (std::int64_t r = rows.count; r % panel_rows != 0; ++r) {
+      std::copy_n(q_ + (r - 1) * pitch, pitch, q_ + r * pitch);
+      std::fill_n(outputs_ + r * pitch, pitch, 0.f);
+      softmax_[r] = softmax_[r - 1];
     }
   }
 
@@ -84,7 +89,7 @@ class RowPanels {
       widen_transposed(data<const C>(problem.k_cache) + offset, problem, count);
       widen(data<const C>(problem.v_cache) + offset, problem, count);
       for (std::int64_t panel = 0; panel < rows.count; panel += panel_rows) {
-        add_block(problem, rows, panel, first, count);
+        add_block(problem, panel, first, count);
       }
     }
   }
@@ -119,12 +124,10 @@ class RowPanels {
   }
 
   // The block that begins at position `first`, for the rows from `panel` on.
-  void add_block(const Problem& problem, const Rows& rows, std::int64_t panel, std::int64_t first,
-                 std::int64_t count) {
+  void add_block(const Problem& problem, std::int64_t panel, std::int64_t first, std::int64_t count) {
     std::int64_t visible[panel_rows];
     for (int r = 0; r < panel_rows; ++r) {
-      const std::int64_t positions = rows.positions(problem, std::min(panel + r, rows.count - 1));
-      visible[r] = std::clamp<std::int64_t>(positions - first, 0, count);
+      visible[r] = softmax_[panel + r].visible(first, count);
     }
     const std::int64_t vectors = (visible[panel_rows - 1] + lanes - 1) / lanes;
     if (vectors == 0) {

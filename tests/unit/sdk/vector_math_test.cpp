@@ -38,6 +38,17 @@ TEST_CASE("exp_of_moderate gives the bits of exp wherever it may be used") {
   SUCCEED();
 }
 
+TEST_CASE("exp2_of_moderate is within 2 units in the last place wherever it may be used, and exact for integers") {
+  double worst = 0;
+  for (float x = -126; x <= 127; x += 0.0007f) {
+    worst = std::max(worst, ulps(exp2_of_moderate(broadcast(x))[0], std::exp2(static_cast<double>(x))));
+  }
+  CHECK(worst <= 2);
+  for (int n = -126; n <= 127; ++n) {
+    CHECK(exp2_of_moderate(broadcast(static_cast<float>(n)))[0] == std::ldexp(1.f, n));
+  }
+}
+
 TEST_CASE("exp gives infinity, zero and NaN where they belong") {
   constexpr float infinity = std::numeric_limits<float>::infinity();
   CHECK(exp(broadcast(infinity))[0] == infinity);
