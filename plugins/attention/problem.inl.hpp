@@ -5,8 +5,9 @@
 // r % group at token r / group and sees the positions below before + token + 1.
 //
 // Online softmax: a row keeps the largest score so far, and the sum of its weights 2^(score - largest): q is scaled by
-// log2 e as well, since powers of 2 cost less. Where a block of positions brings a larger score, what was added before is corrected by one factor. A row that has seen nothing has
-// the lowest float for its largest, so that it needs no case of its own.
+// log2 e as well, since powers of 2 cost less. Where a block of positions brings a larger score, what was added before
+// is corrected by one factor. A row that has seen nothing has the lowest float for its largest, so that it needs no
+// case of its own.
 #pragma once
 
 #include "lanes.inl.hpp"
@@ -24,8 +25,8 @@ constexpr std::int64_t max_width = 256;
 constexpr std::int64_t positions_per_block = 64;  // scores that a row has at once
 constexpr float lowest = std::numeric_limits<float>::lowest();
 
-// 2^(score - largest). Below 2^-100 it stays there: beside the largest, whose weight is 1, that is nothing, and products
-// with numbers that are smaller still are slow.
+// 2^(score - largest). Below 2^-100 it stays there: beside the largest, whose weight is 1, that is nothing, and
+// products with numbers that are smaller still are slow.
 inline Floats weight_of(Floats difference) { return exp2_of_moderate(larger(difference, broadcast(-100))); }
 
 constexpr std::int64_t rounded_up(std::int64_t count, std::int64_t unit) { return (count + unit - 1) / unit * unit; }
@@ -48,7 +49,7 @@ struct Rows {
   // What the last of them sees.
   std::int64_t positions(const Problem& p) const { return p.before + (first + count - 1) / p.group() + 1; }
 
-  // Calls body(r, token, head) for each. Nothing is divided in between: that takes as long as a row's part of a product.
+  // Calls body(r, token, head) for each, without a division in between.
   template <class Body>
   void for_each(const Problem& p, Body&& body) const {
     std::int64_t token = first / p.group(), member = first % p.group();
