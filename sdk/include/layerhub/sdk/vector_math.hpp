@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// exp, exp2, the logistic function and the normal distribution on vectors. No table, no call, no branch: every lane takes the
-// same way.
+// exp, exp2, the logistic function and the normal distribution on vectors. No table, no call, no branch: every lane
+// takes the same way.
 //
 // Coefficients are minimax fits (Remez exchange in 50 digits) of the functions named beside them; the bounds
 // are those of the fit, before rounding to float. Errors of the results, found by trying every float: see
@@ -78,7 +78,7 @@ Floats exp_of_moderate(Floats x) {
 }
 
 // 2^x for -126 <= x <= 127, where neither x nor the result needs a case of its own. x = n + r with |r| <= 1/2 is exact;
-// 2^r = 1 + r q(r) with q of degree 5 (relative error 2.6e-9).
+// 2^r = 1 + r q(r) with q of degree 5 (relative error 2.6e-9; this fit was made in double).
 inline Floats exp2_of_moderate(Floats x) {
   const Floats shifted = x + 0x1.8p23f;  // leaves the nearest integer in the low bits
   const Floats r = x - (shifted - 0x1.8p23f);
