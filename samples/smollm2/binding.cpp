@@ -19,10 +19,10 @@ struct PluginOf {
   bool is_fused = false;
 };
 constexpr std::array plugins{
-    PluginOf{"RMSNorm", "layerhub/norm"},          PluginOf{"ResidualRMSNorm", "layerhub/norm", true},
-    PluginOf{"Linear", "layerhub/linear"},         PluginOf{"QKVLinear", "layerhub/linear", true},
+    PluginOf{"RMSNorm", "layerhub/norm"},           PluginOf{"ResidualRMSNorm", "layerhub/norm", true},
+    PluginOf{"Linear", "layerhub/linear"},          PluginOf{"QKVLinear", "layerhub/linear", true},
     PluginOf{"SwiGLUMLP", "layerhub/linear", true}, PluginOf{"rotary_pos_emb", "layerhub/rotary"},
-    PluginOf{"SiluAndMul", "layerhub/activation"}, PluginOf{"CausalAttention", "layerhub/attention"},
+    PluginOf{"SiluAndMul", "layerhub/activation"},  PluginOf{"CausalAttention", "layerhub/attention"},
 };
 
 // Whether the layer's parts can stand in for it on the device.
@@ -123,6 +123,7 @@ void bind(const Model& model, const layerhub::Mapping& mapping, bool required) {
   const layerhub::use_kernel_mapping scope(mapping);
   const std::vector<std::string> mapped = mapping.layers();
   std::vector<std::string> said;
+  model.file().give_back_metadata();
   for (const Part part : {Part::head, Part::attention, Part::mlp}) {  // the largest weight while little is there yet
     for (std::size_t i = 0; i < model.groups_of(part); ++i) {
       const Group group{model, part, i};
@@ -137,8 +138,7 @@ void bind(const Model& model, const layerhub::Mapping& mapping, bool required) {
 layerhub::Mapping explicit_mapping(const Placement& placement) {
   std::vector<layerhub::Mapping::LayerEntry> entries;
   for (const PluginOf& plugin : plugins) {
-    const layerhub::LayerRepository repository{
-        .repo_id = plugin.repo, .layer_name = plugin.layer, .revision = "v1"};
+    const layerhub::LayerRepository repository{.repo_id = plugin.repo, .layer_name = plugin.layer, .revision = "v1"};
     for (const layerhub::Device device : placement.devices) {
       if (!plugin.is_fused || layerhub::has_kernel(repository, device)) {
         const std::string name = to_string(device);

@@ -256,9 +256,7 @@ const T& typed(const GgufValue& value, const std::string& path, std::string_view
 
 std::uint64_t Gguf::integer(std::string_view key) const { return typed<std::uint64_t>(value(key), path_, key); }
 double Gguf::real(std::string_view key) const { return typed<double>(value(key), path_, key); }
-const GgufTexts& Gguf::texts(std::string_view key) const {
-  return typed<GgufTexts>(value(key), path_, key);
-}
+const GgufTexts& Gguf::texts(std::string_view key) const { return typed<GgufTexts>(value(key), path_, key); }
 const std::vector<double>& Gguf::numbers(std::string_view key) const {
   return typed<std::vector<double>>(value(key), path_, key);
 }
@@ -269,9 +267,21 @@ void Gguf::give_back(const void* tensor_data) const {
   if (tensor == tensors_.end()) {
     return;
   }
-  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<std::uintptr_t>(tensor_data) / page * page;
-  const auto end = reinterpret_cast<std::uintptr_t>(tensor_data) + tensor->second.bytes.size();
+  const auto begin = reinterpret_cast<std::uintptr_t>(tensor_data);
+  give_back(begin, begin + tensor->second.bytes.size());
+}
+
+void Gguf::give_back_metadata() const {
+  const auto begin = reinterpret_cast<std::uintptr_t>(mapped_);
+  std::uintptr_t end = begin + size_;
+  for (const auto& [name, tensor] : tensors_) {
+    end = std::min(end, reinterpret_cast<std::uintptr_t>(tensor.bytes.data()));
+  }
+  give_back(begin, end);
+}
+
+void Gguf::give_back(std::uintptr_t begin, std::uintptr_t end) const {
+  begin -= begin % static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
   madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);  // a hint: without it they only stay longer
 }
 

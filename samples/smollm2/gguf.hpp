@@ -60,8 +60,11 @@ class Gguf {
   // The pages of the tensor whose bytes begin there leave this process' memory; whoever reads them again gets them from
   // the file. Data of no tensor is left alone. [thread-safe]
   void give_back(const void* tensor_data) const;
+  // The same for all that stands before the tensors: texts are read again where they are needed. [thread-safe]
+  void give_back_metadata() const;
 
  private:
+  void give_back(std::uintptr_t begin, std::uintptr_t end) const;
   const GgufValue& value(std::string_view key) const;
 
   std::string path_;

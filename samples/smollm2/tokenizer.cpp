@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <unordered_map>
 
 namespace smollm2 {
 namespace {
@@ -100,33 +101,34 @@ std::size_t piece_end(Characters c, std::size_t i, std::size_t end) {
 
 }  // namespace
 
-Tokenizer::Tokenizer(const Gguf& model) : tokens_(model.texts("tokenizer.ggml.tokens")) {
+TextIndex::TextIndex(const GgufTexts& texts) : indices_(texts.size(), Hash{&texts}, Equal{&texts}) {
+  for (std::uint32_t i = 0; i < texts.size(); ++i) {
+    indices_.insert(i);
+  }
+}
+
+std::optional<std::uint32_t> TextIndex::find(std::string_view text) const {
+  const auto found = indices_.find(text);
+  return found == indices_.end() ? std::nullopt : std::optional(*found);
+}
+
+Tokenizer::Tokenizer(const Gguf& model)
+    : tokens_(model.texts("tokenizer.ggml.tokens")), ids_(tokens_), ranks_(model.texts("tokenizer.ggml.merges")) {
   const std::vector<double>& types = model.numbers("tokenizer.ggml.token_type");
   if (types.size() != tokens_.size() || tokens_.empty()) {
     throw GgufError(model.path() + ": its tokens and their types differ in number; it is damaged, fetch it again");
   }
-  id_of_.reserve(tokens_.size());
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
     is_control_.push_back(types[i] == control_type);
-    id_of_.emplace(tokens_[i], static_cast<TokenId>(i));
     if (is_control_.back()) {
       specials_.emplace_back(tokens_[i], static_cast<TokenId>(i));
     }
   }
   std::stable_sort(specials_.begin(), specials_.end(),
                    [](const auto& a, const auto& b) { return a.first.size() > b.first.size(); });
-  std::uint32_t rank = 0;
-  const GgufTexts& merges = model.texts("tokenizer.ggml.merges");
-  rank_of_.reserve(merges.size());
-  for (const std::string_view merge : merges) {
-    rank_of_.emplace(merge, rank++);
-  }
-  const auto id = [&](const char* token, TokenId otherwise) {
-    const auto found = id_of_.find(token);
-    return found == id_of_.end() ? otherwise : found->second;
-  };
   end_ = static_cast<TokenId>(model.integer("tokenizer.ggml.eos_token_id"));
-  end_of_text_ = id("<|endoftext|>", end_);
+  const std::optional<std::uint32_t> end_of_text = ids_.find("<|endoftext|>");
+  end_of_text_ = end_of_text ? static_cast<TokenId>(*end_of_text) : end_;
 }
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, bool parse_special) const {
@@ -180,9 +182,9 @@ void Tokenizer::encode_piece(std::string_view piece, std::vector<TokenId>& ids) 
     std::uint32_t best = std::numeric_limits<std::uint32_t>::max();
     std::size_t at = 0;
     for (std::size_t i = 0; i + 1 < parts.size(); ++i) {
-      const auto found = rank_of_.find(parts[i] + " " + parts[i + 1]);
-      if (found != rank_of_.end() && found->second < best) {
-        best = found->second;
+      const std::optional<std::uint32_t> rank = ranks_.find(parts[i] + " " + parts[i + 1]);
+      if (rank && *rank < best) {
+        best = *rank;
         at = i;
       }
     }
@@ -193,8 +195,8 @@ void Tokenizer::encode_piece(std::string_view piece, std::vector<TokenId>& ids) 
     parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(at) + 1);
   }
   for (const std::string& part : parts) {
-    if (const auto found = id_of_.find(part); found != id_of_.end()) {
-      ids.push_back(found->second);
+    if (const std::optional<std::uint32_t> id = ids_.find(part)) {
+      ids.push_back(static_cast<TokenId>(*id));
     }
   }
 }
