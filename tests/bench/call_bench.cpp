@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// What does a call through a layer cost, against a plain indirect call of the same shape?
+// What does a call through a layer cost, against a plain indirect call of the same kernel?
 // Bars: bound, nothing to check <= 1.5x; bound, constraints checked <= 3x; dispatched at call time <= 1.5x and <= 4x.
+// Instructions, counted by callgrind, are the gate; times are a report: they depend on the processor, and what a few
+// instructions cost is lost in what else a core does at the same time.
 //
 // The kernel adds one to a counter, so what is left is the way to it: the views of the tensors, the slot of their
-// device, the scope, the constraints, lh_call. The plain call is a function behind a pointer that the compiler can't
-// see through, and adds one as well. The counter proves that every call reached its kernel.
+// device, the scope, the constraints, lh_call. The counter proves that every call reached its kernel.
+//
+// The plain call is that kernel as a host would call it that has nothing but the pointer to its function: the same
+// machine code, the two tensors put into an lh_call, the status looked at. A function of the host's own, which takes
+// the tensors in registers and returns nothing, is emptier than any call of a plugin; it is there for comparison.
 //
 //   call_bench                     the table of ratios
 //   call_bench --calls=N ROW       only N calls of one row, for callgrind; tests/bench/run --instructions does that
 //   call_bench --names             the rows and their bars in instructions
+#include "bench/support/host.hpp"
 #include "bench/support/report.hpp"
+
+#include "dispatch/binding.hpp"
 
 #include <layerhub/layerhub.hpp>
 
@@ -24,15 +32,7 @@
 
 namespace {
 
-using layerhub::bench::Report;
-
-// A host's layers: their own forwards must never be what is measured.
-struct Unchecked : layerhub::use_kernel_forward_from_hub<Unchecked, "Unchecked"> {
-  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
-};
-struct Checked : layerhub::use_kernel_forward_from_hub<Checked, "Checked"> {
-  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
-};
+using namespace layerhub::bench;
 
 struct Tensors {
   std::array<std::int64_t, 128> memory_x{}, memory_y{};
@@ -42,15 +42,48 @@ struct Tensors {
   DLTensor view(std::int64_t* data) { return {data, {kDLCPU, 0}, 2, {kDLInt, 64, 1}, shape.data(), strides.data(), 0}; }
 };
 
-void count(const DLTensor&, DLTensor& y) { ++*static_cast<std::int64_t*>(y.data); }
-void (*volatile plain)(const DLTensor&, DLTensor&) = count;
+// The kernel that a layer is bound to, without the layer: a function behind a pointer that the compiler can't see
+// through. An lh_call names its tensors by arrays, which are this object's.
+class BareKernel {
+ public:
+  // Calls the layer once: that binds it, and leaves the thread's lh_call as the kernel was given it.
+  template <class Layer>
+  BareKernel(const Layer& layer, const DLTensor& x, DLTensor& y) : in_{&x}, out_{&y} {
+    layer(x, y);
+    const layerhub::detail::DispatchRow& row = layer.layer_ref().slot->table().first;
+    const auto& binding = static_cast<const layerhub::dispatch::Binding&>(*row.binding);
+    forward_ = binding.forward;
+    instance_ = binding.instance;
+    call_ = layerhub::detail::attached_thread().frame.call;
+    call_.in = in_;
+    call_.out = out_;
+  }
+  BareKernel(const BareKernel&) = delete;
+  BareKernel& operator=(const BareKernel&) = delete;
 
-layerhub::Mapping mapping() {
-  const auto from = [](const char* layer) {
-    return layerhub::LayerRepository{.repo_id = "bench/nothing", .layer_name = layer, .revision = "v1"};
-  };
-  return {{"Unchecked", {{"cpu", from("Unchecked")}}}, {"Checked", {{"cpu", from("Checked")}}}};
-}
+  void operator()(const DLTensor& x, DLTensor& y) {
+    in_[0] = &x;
+    out_[0] = &y;
+    prepared();
+  }
+  // With the tensors that are there.
+  void prepared() {
+    if (forward_(instance_, &call_, &error_) != LH_OK) {
+      std::abort();
+    }
+  }
+
+ private:
+  std::int32_t (*forward_)(const lh_instance*, const lh_call*, lh_error*);
+  lh_instance* instance_;
+  lh_call call_;
+  lh_error error_{sizeof error_, 0, nullptr, 0, 0};
+  const DLTensor* in_[1];
+  DLTensor* out_[1];
+};
+
+void count(const DLTensor&, DLTensor& y) { ++*static_cast<std::int64_t*>(y.data); }
+void (*volatile own_function)(const DLTensor&, DLTensor&) = count;
 
 struct Case {
   std::string name;
@@ -62,7 +95,7 @@ struct Case {
 
 class CallBench {
  public:
-  CallBench() : scope_(mapping()) {
+  CallBench() : scope_(built_plugins()) {
     layerhub::kernelize(bound_unchecked_, {.fallback = layerhub::Fallback::never});
     layerhub::kernelize(bound_checked_, {.fallback = layerhub::Fallback::never});
     add("bound", "bound, no constraints", 1.5, 50, bound_unchecked_);
@@ -78,7 +111,11 @@ class CallBench {
   }
 
   void run_plain(std::uint64_t calls) {
-    for (std::uint64_t i = 0; i < calls; ++i) plain(tensors_.x, tensors_.y);
+    call(kernel_, tensors_.x, tensors_.y, calls);
+    made_ += calls;
+  }
+  void run_own_function(std::uint64_t calls) {
+    call(own_function, tensors_.x, tensors_.y, calls);
     made_ += calls;
   }
 
@@ -89,9 +126,9 @@ class CallBench {
 
  private:
   // Arguments of a function, so that they are found in registers as in a host's own code.
-  template <class Layer>
-  [[gnu::noinline]] static void call(const Layer& layer, const DLTensor& x, DLTensor& y, std::uint64_t calls) {
-    for (std::uint64_t i = 0; i < calls; ++i) layer(x, y);
+  template <class Callee>
+  [[gnu::noinline]] static void call(Callee& callee, const DLTensor& x, DLTensor& y, std::uint64_t calls) {
+    for (std::uint64_t i = 0; i < calls; ++i) callee(x, y);
   }
 
   template <class Layer>
@@ -103,10 +140,11 @@ class CallBench {
   }
 
   Tensors tensors_;
-  std::uint64_t made_ = 0;
   layerhub::use_kernel_mapping scope_;
   Unchecked bound_unchecked_, dispatched_unchecked_;
   Checked bound_checked_, dispatched_checked_;
+  BareKernel kernel_{dispatched_unchecked_, tensors_.x, tensors_.y};
+  std::uint64_t made_ = 1;  // by the bare kernel's layer
   std::vector<Case> cases_;
 };
 
@@ -114,6 +152,10 @@ class CallBench {
 int run_one(CallBench& bench, std::string_view name, std::uint64_t calls) {
   if (name == "plain") {
     bench.run_plain(calls);
+    return 0;
+  }
+  if (name == "own-function") {
+    bench.run_own_function(calls);
     return 0;
   }
   for (const Case& row : bench.cases()) {
@@ -126,33 +168,64 @@ int run_one(CallBench& bench, std::string_view name, std::uint64_t calls) {
   return 2;
 }
 
-void measure(CallBench& bench, Report& report) {
+// Each row against both plain calls in one loop.
+void measure_calls(CallBench& bench, Report& report) {
   constexpr std::uint64_t calls = 1'000'000;
-  report.heading("a plain indirect call");
+  std::vector<Ratio> with_own_function;
+  report.heading("a plain indirect call of the kernel (time: a report)");
   for (const Case& row : bench.cases()) {
-    report.add(
-        row.what,
-        layerhub::bench::compare([&] { row.run(calls); }, [&] { bench.run_plain(calls); }, report.pairs(), calls),
-        layerhub::bench::at_most(row.at_most));
+    const auto one = [](auto&& run) { return [run] { return nanoseconds_of([&] { run(calls); }) / calls; }; };
+    const auto ours = one([&](std::uint64_t n) { row.run(n); });
+    const auto plain = one([&](std::uint64_t n) { bench.run_plain(n); });
+    const auto own_function = one([&](std::uint64_t n) { bench.run_own_function(n); });
+    ours(), plain(), own_function();
+    const std::array<Ratio, 2> ratios = compare_with_each(report.pairs(), ours, plain, own_function);
+    report.add(row.what, ratios[0], at_most(row.at_most));
+    with_own_function.push_back(ratios[1]);
   }
+  report.heading("a plain indirect call of a host's own function");
+  for (std::size_t i = 0; i < with_own_function.size(); ++i) {
+    report.add(bench.cases()[i].what, with_own_function[i], std::nullopt);
+  }
+}
+
+// The smallest call that does something: the rows of a token in a small model.
+void measure_whole_call(Report& report) {
+  constexpr std::uint64_t calls = 200'000;
+  constexpr std::int64_t width = 128;
+  SiluAndMul layer;
+  HostTensor x(f32, {1, 2 * width}), y(f32, {1, width});
+  BareKernel kernel(layer, x.view, y.view);
+  auto prepared = layerhub::prepare(layer, x.view, y.view);
+  const auto run = [](auto&& body) {
+    return [body] {
+      for (std::uint64_t i = 0; i < calls; ++i) body();
+    };
+  };
+  const auto bare = run([&] { kernel.prepared(); });
+  report.heading("the bare kernel, its lh_call prepared");
+  report.add("SiluAndMul float32 [1 x 128], dispatched at call time and checked",
+             compare(run([&] { layer(x.view, y.view); }), bare, report.pairs(), calls), at_most(1.1));
+  report.add("SiluAndMul float32 [1 x 128], a prepared call",
+             compare(run([&] { prepared(); }), bare, report.pairs(), calls), std::nullopt);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   Report report(argc, argv);
-  layerhub::set_plugin_roots({LAYERHUB_BENCH_PLUGIN_ROOT});
   CallBench bench;
   const std::string_view option = report.arguments().empty() ? "" : report.arguments()[0];
   if (option == "--names") {
-    fmt::print("plain 0\n");
+    fmt::print("plain 0\nown-function 0\n");
     for (const Case& row : bench.cases()) fmt::print("{} {}\n", row.name, row.at_most_instructions);
     return 0;
   }
   if (option.starts_with("--calls=") && report.arguments().size() > 1) {
     return run_one(bench, report.arguments()[1], std::strtoull(option.data() + 8, nullptr, 10));
   }
-  measure(bench, report);
+  measure_calls(bench, report);
+  measure_whole_call(report);
   if (!bench.all_arrived()) {
     fmt::print(stderr, "call_bench: not every call reached its kernel; the figures say nothing\n");
     return 1;

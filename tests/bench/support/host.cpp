@@ -113,6 +113,8 @@ Mapping built_plugins() {
       {"AddAll", "bench/limits"},
       {"MultiplyBytes", "bench/limits"},
       {"MultiplyFloats", "bench/limits"},
+      {"Unchecked", "bench/nothing"},
+      {"Checked", "bench/nothing"},
   };
   for (const auto& [layer, repo] : layers) {
     entries.push_back({layer, {{"cpu", LayerRepository{.repo_id = repo, .layer_name = layer, .revision = "v1"}}}});

@@ -40,7 +40,8 @@ class HostTensor {
   std::array<std::int64_t, 3> shape_{}, strides_{};
 };
 
-inline constexpr DLDataType f32{kDLFloat, 32, 1}, f16{kDLFloat, 16, 1}, bf16{kDLBfloat, 16, 1}, u8{kDLUInt, 8, 1};
+inline constexpr DLDataType f32{kDLFloat, 32, 1}, f16{kDLFloat, 16, 1}, bf16{kDLBfloat, 16, 1}, u8{kDLUInt, 8, 1},
+    i64{kDLInt, 64, 1};
 
 // Layers whose own forward must never be what is measured.
 [[noreturn]] inline void never_measured(const char* layer) {
@@ -101,6 +102,15 @@ struct MultiplyBytes : use_kernel_forward_from_hub<MultiplyBytes, "MultiplyBytes
   void forward(const DLTensor&, DLTensor&) const { never_measured("MultiplyBytes"); }
 };
 struct MultiplyFloats : use_kernel_forward_from_hub<MultiplyFloats, "MultiplyFloats"> {
+  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+};
+
+// What calling costs, as layers of the plugin bench/nothing, whose kernels add one to the first int64 of y: without
+// constraints and with those of most elementwise layers.
+struct Unchecked : use_kernel_forward_from_hub<Unchecked, "Unchecked"> {
+  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+};
+struct Checked : use_kernel_forward_from_hub<Checked, "Checked"> {
   void forward(const DLTensor&, DLTensor&) const { std::abort(); }
 };
 
