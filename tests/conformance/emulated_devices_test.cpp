@@ -5,6 +5,7 @@
 #include "support/catch.hpp"
 #include "support/test_environment.hpp"
 
+#include <cmath>
 #include <functional>
 #include <numeric>
 
@@ -176,6 +177,62 @@ TEST_CASE("what a kernel makes of a weight when its layer is bound is there for 
     kernelize(bound_before, {.device = device, .fallback = Fallback::never});
     CHECK(result_on(bound_before, second) == results);
     CHECK(result_on(bound_by_call, second) == results);
+  }
+}
+
+// A gradient of the weight is a sum over rows, which goes through the workspace of the stream.
+TEST_CASE("forward and backward in training run on the stream in use, with memory of their device") {
+  use_plugins();
+  constexpr std::int64_t rows = 300, width = 64;
+  constexpr double epsilon = 1e-5;
+  std::vector<float> x(rows * width), grad_y(rows * width), weight(width, 2);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    x[i] = static_cast<float>(i % 7) - 3;
+    grad_y[i] = static_cast<float>(i % 5) - 1;
+  }
+  std::vector<double> expected(width);  // of y = weight (x - mean) / sqrt(variance + epsilon)
+  for (std::size_t row = 0; row < rows; ++row) {
+    const float* values = &x[row * width];
+    double mean = 0, square = 0;
+    for (std::size_t i = 0; i < width; ++i) {
+      mean += values[i] / double{width};
+      square += double{values[i]} * values[i] / double{width};
+    }
+    for (std::size_t i = 0; i < width; ++i) {
+      expected[i] += grad_y[row * width + i] * (values[i] - mean) / std::sqrt(square - mean * mean + epsilon);
+    }
+  }
+  for (const Device device : {cuda0, cuda1, rocm0}) {
+    INFO(to_string(device));
+    const Stream stream(device);
+    const use_stream scope(stream);
+    const DeviceTensor input(device, f32, {rows, width}), output(device, f32, {rows, width}), w(device, f32, {width}),
+        grad_out(device, f32, {rows, width}), grad_in(device, f32, {rows, width}), grad_weight(device, f32, {width});
+    const auto send = [&](std::vector<float>& values, const DeviceTensor& to) {
+      DLTensor host = to.view;
+      host.data = values.data();
+      host.device = {kDLCPU, 0};
+      copy(host, to.view);
+    };
+    send(x, input);
+    send(grad_y, grad_out);
+    send(weight, w);
+    const LayerNorm norm(w);
+    Saved saved;
+    norm(saved, input.view, output.view);
+    norm.backward(saved, grad_out.view, grad_in.view, param_gradient("weight", grad_weight.view));
+    std::vector<float> got(width);
+    DLTensor host = grad_weight.view;
+    host.data = got.data();
+    host.device = {kDLCPU, 0};
+    copy(grad_weight.view, host);
+    stream.synchronize();
+    for (std::size_t i = 0; i < width; ++i) {
+      CHECK(got[i] == Approx(expected[i]).margin(1e-2));
+    }
+    const DeviceTensor elsewhere(Device::cpu(), f32, {rows, width});
+    check_says(error_of([&] { norm(saved, input.view, elsewhere.view); }),
+               {"layer `LayerNorm` on " + to_string(device), "on several devices", "copy them to one"});
   }
 }
 

@@ -130,9 +130,13 @@ Preparation prepare_call(const LayerRef& layer, const CallArguments& arguments) 
       const DispatchTable& table = layer.slot->table();
       if (const DispatchRow* row = dispatch::find_row(table, arguments.device, current_mapping(thread))) {
         write_to(lease.frame(), arguments);
-        const bool serves = row->binding != &dispatch::own_forward_call &&
-                            dispatch::constraints_hold(whole(*row->binding), lease.frame());
-        return {table.serial, row->mapping, serves ? row->binding : &dispatch::own_forward_call};
+        const std::int32_t status = row->binding == &dispatch::own_forward_call
+                                        ? own_forward
+                                        : dispatch::check_constraints(whole(*row->binding), lease.frame());
+        if (status == on_several_devices) {
+          return {};  // the call that follows says so, and so does each later one
+        }
+        return {table.serial, row->mapping, status == LH_OK ? row->binding : &dispatch::own_forward_call};
       }
     }
     dispatch::bind_for_call(layer, arguments.device, dispatch::current_mapping_value());

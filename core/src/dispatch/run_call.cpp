@@ -76,8 +76,8 @@ std::int32_t run_any(const BoundCall& call, CallFrame& frame) {
 
 // On a device: the call goes to the stream that the thread has in use, with that stream's workspace, while the thread's
 // current device is the binding's. A fault is for ever: later calls on the device do not reach the kernel.
-std::int32_t run_on_device(const BoundCall& call, CallFrame& frame) {
-  const Binding& binding = whole(call);
+template <class Need, class Run>
+std::int32_t on_stream(const Binding& binding, CallFrame& frame, Need&& need, Run&& run) {
   device::DeviceState& on = *binding.on_device;
   if (on.lost.load(std::memory_order_acquire)) {
     return LH_DEVICE_LOST;
@@ -87,24 +87,33 @@ std::int32_t run_on_device(const BoundCall& call, CallFrame& frame) {
   const device::CurrentDevice current(on);
   std::size_t bytes = 0;
   void* workspace = nullptr;
-  std::int32_t status = needed_workspace(binding, frame, bytes);
+  std::int32_t status = need(bytes);
   if (status == LH_OK && bytes != 0) {
     status = device::workspace_on(*stream, bytes, &workspace, &frame.error);
   }
   if (status == LH_OK) {
     const lh_call of_the_cpu = frame.call;
-    frame.call.mode = binding.call_mode;
     frame.call.device = binding.device;
     frame.call.stream = stream->native;
     frame.call.workspace = workspace;
     frame.call.workspace_size = bytes;
-    status = run_with_params(call, frame);
+    status = run();
     frame.call = of_the_cpu;
   }
   if (status == LH_DEVICE_LOST) {
     device::lose(on, printable({frame.text, std::min<std::size_t>(frame.error.length, sizeof frame.text)}));
   }
   return status;
+}
+
+std::int32_t run_on_device(const BoundCall& call, CallFrame& frame) {
+  const Binding& binding = whole(call);
+  return on_stream(
+      binding, frame, [&](std::size_t& bytes) { return needed_workspace(binding, frame, bytes); },
+      [&] {
+        frame.call.mode = binding.call_mode;
+        return run_with_params(call, frame);
+      });
 }
 
 // The outputs are put in the kernel's order before anything looks at them: constraints and layouts name arguments.
@@ -121,12 +130,16 @@ bool is_on_one_device(const Binding& binding, const CallFrame& frame) {
          std::all_of(frame.out, frame.out + binding.counts.n_out, fits);
 }
 
+std::int32_t check_whole(const Binding& binding, const CallFrame& frame) noexcept {
+  const std::uint32_t refused = binding.constraints.check(frame.in, frame.out);
+  return refused == 0                         ? std::int32_t{LH_OK}
+         : is_on_one_device(binding, frame) ? note_refused(binding, refused - 1)
+                                              : detail::on_several_devices;
+}
+
 [[gnu::noinline]] std::int32_t check_whole_and(BoundCall::Run run, const BoundCall& call, CallFrame& frame) {
-  const Binding& binding = whole(call);
-  if (const std::uint32_t refused = binding.constraints.check(frame.in, frame.out)) {
-    return is_on_one_device(binding, frame) ? note_refused(binding, refused - 1) : detail::on_several_devices;
-  }
-  return run(call, frame);
+  const std::int32_t status = check_whole(whole(call), frame);
+  return status == LH_OK ? run(call, frame) : status;
 }
 
 // n_dense: the number of inputs of the quick check; 0: it does not know these arguments.
@@ -203,13 +216,22 @@ lh_call whole_call(const Binding& binding, CallFrame& frame) {
   return call;
 }
 
-bool constraints_hold(const Binding& binding, CallFrame& frame) noexcept {
+std::int32_t check_constraints(const Binding& binding, CallFrame& frame) noexcept {
   put_in_order(binding, frame);
-  if (binding.run == binding.run_unchecked) {
-    return true;
+  return binding.run == binding.run_unchecked ? std::int32_t{LH_OK} : check_whole(binding, frame);
+}
+
+std::int32_t run_where_bound(const Binding& binding, CallFrame& frame,
+                             const std::function<std::int32_t(std::size_t& workspace)>& need,
+                             const std::function<std::int32_t()>& run) {
+  if (binding.on_device != nullptr) {
+    return on_stream(binding, frame, need, run);
   }
-  const std::uint32_t refused = binding.constraints.check(frame.in, frame.out);
-  return refused == 0 || note_refused(binding, refused - 1) == LH_OK;
+  std::size_t bytes = 0;
+  if (const std::int32_t status = need(bytes); status != LH_OK) {
+    return status;
+  }
+  return grow_workspace(frame, bytes) ? run() : std::int32_t{LH_OUT_OF_MEMORY};
 }
 
 std::int32_t note_refused(const Binding& binding, std::uint32_t constraint) noexcept {

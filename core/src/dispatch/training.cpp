@@ -10,15 +10,16 @@
 #include "dispatch/run_call.hpp"
 #include "dispatch/tensor_layout.hpp"
 
+#include <layerhub/buffer.hpp>
 #include <layerhub/explain.hpp>
 #include <layerhub/kernelize.hpp>
+#include <layerhub/sdk/call.hpp>
 #include <layerhub/training.hpp>
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <memory>
 #include <span>
 
@@ -70,8 +71,7 @@ struct SavedState {
   std::array<dispatch::KeptTensor, max_outputs> out, saved;
   std::array<lh_scalar, max_scalars> scalars{};
   std::size_t backward_workspace = 0;
-  std::unique_ptr<void, decltype(&std::free)> memory{nullptr, &std::free};  // of the saved tensors
-  std::size_t memory_size = 0;
+  Buffer memory;  // of the saved tensors, on the binding's device
 };
 
 namespace {
@@ -118,30 +118,33 @@ void keep_arguments(SavedState& saved, const CallArguments& arguments) {
   saved.is_filled = true;
 }
 
-// Room for the saved tensors, one after the other. false: out of memory.
-bool place_saved(SavedState& saved, const lh_shape* shapes, DLDevice device) {
+// Room for the saved tensors, one after the other. A status, with its text in the frame.
+std::int32_t place_saved(const Binding& binding, SavedState& saved, const lh_shape* shapes, CallFrame& frame) {
   std::array<std::size_t, max_outputs> offsets{};
   std::size_t size = 0;
   for (std::size_t i = 0; i < saved.n_saved; ++i) {
     offsets[i] = size;
-    const std::size_t bytes = saved.saved[i].make_dense(shapes[i], device);
+    const std::size_t bytes = saved.saved[i].make_dense(shapes[i], binding.device);
     size += (bytes + dispatch::saved_alignment - 1) / dispatch::saved_alignment * dispatch::saved_alignment;
   }
-  if (size > saved.memory_size) {
-    saved.memory.reset(std::aligned_alloc(dispatch::saved_alignment, size));
-    saved.memory_size = saved.memory == nullptr ? 0 : size;
-    if (saved.memory == nullptr) {
-      return false;
+  if (size > saved.memory.size() || (size != 0 && saved.memory.device() != binding.on)) {
+    try {
+      saved.memory = Buffer(binding.on, size);
+    } catch (const Error& error) {
+      return sdk::fail(&frame.error, error.code() == ErrorCode::device_lost ? LH_DEVICE_LOST : LH_OUT_OF_MEMORY,
+                       error.what());
     }
   }
   for (std::size_t i = 0; i < saved.n_saved; ++i) {
-    saved.saved[i].tensor.data = static_cast<std::byte*>(saved.memory.get()) + offsets[i];
+    saved.saved[i].tensor.data = saved.memory.data();  // on some devices no address that could be added to
+    saved.saved[i].tensor.byte_offset = offsets[i];
   }
-  return true;
+  return LH_OK;
 }
 
 // Asks infer() for the shapes of what is saved and both workspaces. A status, with its text in the frame.
-std::int32_t prepare_saved(const Binding& binding, SavedState& saved, CallFrame& frame) {
+std::int32_t prepare_saved(const Binding& binding, SavedState& saved, CallFrame& frame,
+                           std::size_t& forward_workspace) {
   saved.n_saved = binding.counts.n_saved;
   saved.backward_workspace = 0;
   if (binding.kernel->functions.infer == nullptr) {
@@ -157,33 +160,27 @@ std::int32_t prepare_saved(const Binding& binding, SavedState& saved, CallFrame&
       std::copy_n(frame.in[i]->shape, frame.in[i]->ndim, in[i].dim);
     }
   }
-  std::size_t forward_workspace = 0;
   const std::int32_t status = binding.kernel->functions.infer(
       binding.instance, in.data(), inputs, out.data(), binding.counts.n_out, shapes.data(),
       static_cast<std::uint32_t>(saved.n_saved), &forward_workspace, &saved.backward_workspace, &frame.error);
-  if (status != LH_OK) {
-    return status;
-  }
-  const bool has_room =
-      place_saved(saved, shapes.data(), binding.device) && dispatch::grow_workspace(frame, forward_workspace);
-  return has_room ? LH_OK : LH_OUT_OF_MEMORY;
+  return status == LH_OK ? place_saved(binding, saved, shapes.data(), frame) : status;
 }
 
 std::int32_t run_training(const Binding& binding, SavedState& saved, CallFrame& frame) {
-  if (!dispatch::constraints_hold(binding, frame)) {
-    return own_forward;
-  }
-  if (const std::int32_t status = prepare_saved(binding, saved, frame); status != LH_OK) {
+  if (const std::int32_t status = dispatch::check_constraints(binding, frame); status != LH_OK) {
     return status;
   }
-  std::array<DLTensor*, max_outputs> tensors{};
-  for (std::size_t i = 0; i < saved.n_saved; ++i) {
-    tensors[i] = &saved.saved[i].tensor;
-  }
-  lh_call call = dispatch::whole_call(binding, frame);
-  call.mode = static_cast<std::uint32_t>(binding.mode);
-  call.saved = tensors.data();
-  return binding.forward(binding.instance, &call, &frame.error);
+  const auto need = [&](std::size_t& workspace) { return prepare_saved(binding, saved, frame, workspace); };
+  return dispatch::run_where_bound(binding, frame, need, [&] {
+    std::array<DLTensor*, max_outputs> tensors{};
+    for (std::size_t i = 0; i < saved.n_saved; ++i) {
+      tensors[i] = &saved.saved[i].tensor;
+    }
+    lh_call call = dispatch::whole_call(binding, frame);
+    call.mode = static_cast<std::uint32_t>(binding.mode);
+    call.saved = tensors.data();
+    return binding.forward(binding.instance, &call, &frame.error);
+  });
 }
 
 // The gradients of one backward, sorted into the places where the kernel looks for them.
@@ -299,20 +296,23 @@ std::int32_t run_backward(const Binding& binding, const SavedState& saved, const
     frame.in[i] = saved.in[i].tensor.data == nullptr ? nullptr : &saved.in[i].tensor;
   }
   std::copy_n(saved.scalars.data(), binding.counts.n_scalars, frame.scalars);
-  if (!dispatch::grow_workspace(frame, saved.backward_workspace)) {
-    return LH_OUT_OF_MEMORY;
-  }
-  std::array<DLTensor*, max_outputs> tensors{};
-  for (std::size_t i = 0; i < saved.n_saved; ++i) {
-    tensors[i] = const_cast<DLTensor*>(&saved.saved[i].tensor);
-  }
-  lh_call call = dispatch::whole_call(binding, frame);
-  call.mode = static_cast<std::uint32_t>(binding.mode);
-  call.n_out = 0;
-  call.saved = tensors.data();
-  call.grad_out = gradients.out();
-  call.grad_in = gradients.in();
-  return binding.kernel->functions.backward(binding.instance, &call, &frame.error);
+  const auto need = [&](std::size_t& workspace) {
+    workspace = saved.backward_workspace;
+    return std::int32_t{LH_OK};
+  };
+  return dispatch::run_where_bound(binding, frame, need, [&] {
+    std::array<DLTensor*, max_outputs> tensors{};
+    for (std::size_t i = 0; i < saved.n_saved; ++i) {
+      tensors[i] = const_cast<DLTensor*>(&saved.saved[i].tensor);
+    }
+    lh_call call = dispatch::whole_call(binding, frame);
+    call.mode = static_cast<std::uint32_t>(binding.mode);
+    call.n_out = 0;
+    call.saved = tensors.data();
+    call.grad_out = gradients.out();
+    call.grad_in = gradients.in();
+    return binding.kernel->functions.backward(binding.instance, &call, &frame.error);
+  });
 }
 
 }  // namespace
