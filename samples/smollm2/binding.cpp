@@ -87,6 +87,11 @@ void bind_group(const Group& group, const std::vector<std::string>& mapped, bool
   options.fallback = needed ? std::optional(layerhub::Fallback::never) : std::nullopt;
   const Rest rest{group};
   for (const auto& layer : layerhub::kernelize(rest, options).layers) {
+    if (!layer.kernel && needed) {  // what no policy forbids: kernels are switched off
+      throw std::runtime_error(layer.name + " on " + to_string(group.device()) +
+                               ": it has to run a kernel there and gets none (" + layer.served_by +
+                               "); leave --device and --hub out, or let it have one");
+    }
     if (!layer.kernel && std::find(said.begin(), said.end(), layer.name) == said.end()) {
       said.push_back(layer.name);
       std::fprintf(stderr, "%s runs its own forward: %s\n", layer.name.c_str(), layer.served_by.c_str());

@@ -38,9 +38,11 @@ class LAYERHUB_API Event {
 // By the device's own clock; both are of one device and done, else Error(invalid_argument). [thread-safe]
 LAYERHUB_API double seconds_between(const Event& first, const Event& second);
 
-// Copies are the same stream. [thread-safe]
+// Copies are the same stream, and so is one that was moved from. [thread-safe]
 class LAYERHUB_API Stream {
  public:
+  Stream(const Stream&) = default;
+  Stream& operator=(const Stream&) = default;
   // A new stream. Throws Error(unsupported) where there is no such device; the cpu has no streams.
   explicit Stream(Device device);
   // A stream that the host made with the device's own runtime (a cudaStream_t, a cl_command_queue that is in order).

@@ -8,7 +8,8 @@
 //
 // The arguments of backward: a gradient of each output, in the order of forward; then where the gradient of each input
 // goes, nullptr where it is not wanted, and those that are left out at the end are not wanted either; then those of
-// params by name. Gradients have the shape and dtype of what they belong to, are dense, and are overwritten.
+// params by name. Gradients have the shape and dtype of what they belong to, are dense, and are overwritten. On a
+// device each of the two goes to the stream in use when it is called; where that changed, make the second wait.
 //
 // Where no kernel with a backward serves the layer, forward is its own, and so is backward: a member
 //   void own_backward(const Saved& saved, ...) const

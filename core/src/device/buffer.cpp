@@ -46,6 +46,12 @@ std::string misfit(const DLTensor& from, const DLTensor& to) {
   if (from.ndim != to.ndim || !std::equal(from.shape, from.shape + from.ndim, to.shape)) {
     return "their shapes differ";
   }
+  if (std::any_of(from.shape, from.shape + from.ndim, [](std::int64_t size) { return size < 0; })) {
+    return "a size of their shape is negative";
+  }
+  if (bytes_of(from) != 0 && (from.data == nullptr || to.data == nullptr)) {
+    return "one of them has no memory";
+  }
   return is_dense(from) && is_dense(to) ? "" : "one of them is not dense";
 }
 
@@ -92,8 +98,8 @@ void copy_through_host(const DLTensor& from, const DLTensor& to, const Stream* s
 }  // namespace
 }  // namespace device
 
-Buffer::Buffer(Device device, std::size_t bytes) : size_(bytes), device_(device) {
-  if (device.type == kDLCPU) {
+Buffer::Buffer(Device device, std::size_t bytes) : size_(bytes), device_(Device::of({device.type, device.ordinal})) {
+  if (device_.type == kDLCPU) {
     const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + device::host_alignment - 1) /
                                 device::host_alignment * device::host_alignment;
     data_ = rounded < bytes ? nullptr : std::aligned_alloc(device::host_alignment, rounded);
@@ -103,7 +109,7 @@ Buffer::Buffer(Device device, std::size_t bytes) : size_(bytes), device_(device)
     }
     return;
   }
-  device::DeviceState& on = device::find_device(device);
+  device::DeviceState& on = device::find_device(device_);
   device::pass_pending(on);  // what has become free may be what is needed
   device::ask(on, fmt::format("allocating {} bytes", bytes), [&](const lh_device_1& table, lh_error* error) {
     return table.allocate(device::ordinal_of(on), std::max<std::size_t>(bytes, 1), nullptr, &data_, error);

@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 namespace layerhub {
@@ -45,10 +46,16 @@ struct Offer {
   hub::LibraryInfo library;
 };
 
+// What brings a runtime of one type, and what might have.
+struct Offers {
+  std::vector<Offer> usable;
+  std::optional<Reason> unusable;  // of the repository that is named for the type
+};
+
 // Of each allowed repository the newest version, or main where it has no versions.
-std::vector<Offer> offers_for(std::string_view type_name, const std::vector<std::string>& allowed) {
+Offers offers_for(std::string_view type_name, const std::vector<std::string>& allowed) {
   const hub::Resolver resolver(hub::plugin_roots(hub::explicit_roots()), system_facts());
-  std::vector<Offer> offers;
+  Offers offers;
   for (const std::string& repo : resolver.repositories()) {
     if (!is_allowed(allowed, repo)) {
       continue;
@@ -60,11 +67,14 @@ std::vector<Offer> offers_for(std::string_view type_name, const std::vector<std:
     Result<hub::Resolved> resolved = resolver.resolve(ref, "cpu");
     if (!resolved) {
       log(LogLevel::warn, "{}: not usable as a device plugin: {}", repo, resolved.error().text);
+      if (repo.ends_with(fmt::format("/device-{}", type_name))) {
+        offers.unusable = resolved.error();
+      }
       continue;
     }
     for (const hub::LibraryVerdict& verdict : hub::judge_libraries(resolved.value().metadata, system_facts())) {
       if (verdict.reason.empty() && verdict.library->runtime == type_name) {
-        offers.push_back({resolved.value(), *verdict.library});
+        offers.usable.push_back({resolved.value(), *verdict.library});
         break;
       }
     }
@@ -89,8 +99,19 @@ Result<std::unique_ptr<Runtime>> open_runtime(const Offer& offer, DLDeviceType t
 
 Result<Runtime*> look_for_runtime(DLDeviceType type, const std::vector<std::string>& allowed) {
   const DeviceType* known = find_device_type(type);
-  const std::string name(known == nullptr ? "" : known->name);
-  const std::vector<Offer> offers = offers_for(name, allowed);
+  if (type == kDLCPU) {
+    return make_reason(ErrorCode::unsupported, "device", "it has no runtime, and needs none; name another device");
+  }
+  if (known == nullptr) {
+    return make_reason(ErrorCode::unsupported, "device",
+                       fmt::format("no plugin can bring a runtime for devices of this type; name one of {}",
+                                   known_device_types(Known::to_tensors)));
+  }
+  const std::string name(known->name);
+  const auto [offers, unusable] = offers_for(name, allowed);
+  if (offers.empty() && unusable) {
+    return *unusable;
+  }
   if (offers.empty()) {
     return make_reason(ErrorCode::unsupported, "device",
                        fmt::format("no runtime for {} devices is installed; put the plugin layerhub/device-{} into a "
@@ -114,6 +135,7 @@ Result<Runtime*> look_for_runtime(DLDeviceType type, const std::vector<std::stri
 }  // namespace
 
 Result<Runtime*> find_runtime(DLDeviceType type) {
+  type = fold(type);
   std::lock_guard lock(table().mutex);  // held while a plugin opens: whoever asks at the same time waits for it
   if (const auto found = table().runtimes.find(type); found != table().runtimes.end()) {
     return found->second;
@@ -159,6 +181,7 @@ hub::SystemFacts facts_for_listing() {
 }
 
 DeviceInfo capabilities_of(Device device) {
+  device = Device::of({device.type, device.ordinal});
   if (device == Device::cpu()) {
     const hub::SystemFacts& facts = system_facts();
     return {device, facts.cpu_capability, {}, fmt::format("{}", fmt::join(facts.cpu_features, ",")), {}};
@@ -183,7 +206,7 @@ static DeviceInfo info_or_loss(Device device) {
 
 DeviceInfo device_info(Device device) {
   DeviceInfo info = device::capabilities_of(device);
-  if (device == Device::cpu()) {
+  if (info.device == Device::cpu()) {
     info.name = device::processor_name();
   }
   return info;

@@ -40,10 +40,12 @@ const DeviceType* find_device_type(DLDeviceType code) {
   return found == types.end() ? nullptr : &*found;
 }
 
-std::string known_device_types() {
+std::string known_device_types(Known known) {
   std::string names;
   for (const DeviceType& type : types) {
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", type.name);
+    if (type.has_code || known == Known::to_mappings) {
+      names += fmt::format("{}{}", names.empty() ? "" : ", ", type.name);
+    }
   }
   return names;
 }
@@ -67,7 +69,7 @@ Device Device::of(DLDevice device) noexcept {
 std::string to_string(Device device) {
   const device::DeviceType* type = device::find_device_type(device.type);
   const std::string name =
-      type != nullptr ? std::string(type->name) : fmt::format("device type {}", static_cast<int>(device.type));
+      type != nullptr ? std::string(type->name) : fmt::format("DLPack type {}", static_cast<int>(device.type));
   return device.type == kDLCPU ? name : fmt::format("{}:{}", name, device.ordinal);
 }
 
@@ -79,13 +81,14 @@ Device parse_device(std::string_view text) {
   if (valid && colon != std::string_view::npos) {
     const char* end = text.data() + text.size();
     const auto read = std::from_chars(text.data() + colon + 1, end, device.ordinal);
-    valid = read.ec == std::errc() && read.ptr == end && device.ordinal >= 0;
+    valid = read.ec == std::errc() && read.ptr == end && device.ordinal >= 0 &&
+            (device.ordinal == 0 || type->code != kDLCPU);
   }
   if (!valid) {
     throw Error(
         make_reason(ErrorCode::invalid_argument, "device",
                     fmt::format("device `{}`: it is not known; name one of {}, with :ordinal where there are several",
-                                printable(text), device::known_device_types())));
+                                printable(text), device::known_device_types(device::Known::to_tensors))));
   }
   device.type = type->code;
   return device;

@@ -28,7 +28,9 @@ std::span<const DeviceType> device_types();
 const DeviceType* find_device_type(std::string_view name);  // nullptr: unknown
 const DeviceType* find_device_type(DLDeviceType code);
 
-std::string known_device_types();  // "cpu, cuda, rocm, ...", for messages
+// "cpu, cuda, rocm, ...", for messages: all that mappings may name, or those that tensors can be on.
+enum class Known : std::uint8_t { to_mappings, to_tensors };
+std::string known_device_types(Known known);
 
 // Pinned host memory computes on the cpu, managed memory on the device that manages it.
 DLDeviceType fold(DLDeviceType code) noexcept;

@@ -105,6 +105,13 @@ void throw_lost(DeviceState& device) {
                                       to_string(device.device), device.lost_by)));
 }
 
+// A runtime speaks of what it was asked for, a kernel of itself: what these mean to a host differs.
+static ErrorCode code_of(std::int32_t status) {
+  return plugin::error_code(status, status == LH_UNSUPPORTED ? ErrorCode::unsupported
+                                    : status == LH_INVALID   ? ErrorCode::invalid_argument
+                                                             : ErrorCode::kernel_failed);
+}
+
 void throw_failure(DeviceState& device, std::string_view act, std::int32_t status, const plugin::ErrorText& text) {
   const std::string said = text.said();
   if (status == LH_DEVICE_LOST) {
@@ -112,7 +119,7 @@ void throw_failure(DeviceState& device, std::string_view act, std::int32_t statu
     throw_lost(device);
   }
   throw Error(
-      make_reason(plugin::error_code(status, ErrorCode::kernel_failed), "device",
+      make_reason(code_of(status), "device",
                   fmt::format("{}: {} failed ({}){}{}", to_string(device.device), act, plugin::status_name(status),
                               said.empty() ? "" : ": ", said),
                   {{"runtime", device.runtime.name()}, {"native-code", std::to_string(text.error.native_code)}}));

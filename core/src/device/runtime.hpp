@@ -44,7 +44,7 @@ struct DeviceState {
   std::string lost_by;                // the first failure that said so
   std::vector<StreamState*> streams;  // that are alive
   std::vector<void*> left_behind;     // events of streams that are not
-  std::vector<Pending> pending;
+  std::deque<Pending> pending;        // the oldest in front
 };
 
 class Runtime {

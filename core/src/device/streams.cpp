@@ -34,16 +34,18 @@ void add_event(const DeviceState& device, void* stream, std::vector<void*>& even
   }
 }
 
-// What became free, taken out of the list: it is run without the lock, since it calls into plugins.
+// What became free, taken out of the list: it is run without the lock, since it calls into plugins. In order: what came
+// later waits for all that came before, also for streams that have gone since.
 std::vector<std::function<void()>> take_passed(DeviceState& device) {
   std::vector<std::function<void()>> passed;
-  for (Pending& pending : device.pending) {
-    drop_done(device, pending.events);
-    if (pending.events.empty()) {
-      passed.push_back(std::move(pending.then));
+  for (; !device.pending.empty(); device.pending.pop_front()) {
+    Pending& first = device.pending.front();
+    drop_done(device, first.events);
+    if (!first.events.empty()) {
+      break;
     }
+    passed.push_back(std::move(first.then));
   }
-  std::erase_if(device.pending, [](const Pending& pending) { return pending.events.empty(); });
   return passed;
 }
 
@@ -114,18 +116,24 @@ std::int32_t workspace_on(StreamState& stream, std::size_t bytes, void** memory,
   if (bytes > arena->size) {
     const lh_device_1& table = stream.device.runtime.table();
     const std::uint32_t ordinal = ordinal_of(stream.device);
-    const std::size_t size = std::max(bytes, arena->size + arena->size / 2);
+    const std::size_t more = std::max(bytes, arena->size + arena->size / 2);
     if (arena->memory != nullptr) {
       table.release(ordinal, arena->memory, stream.native);
     }
     arena->memory = nullptr;
     arena->size = 0;
-    if (const std::int32_t status = table.allocate(ordinal, size, stream.native, &arena->memory, error);
-        status != LH_OK) {
+    for (const std::size_t size : {more, bytes}) {  // where there is no room to grow ahead, what is needed may fit
+      const std::int32_t status = table.allocate(ordinal, size, stream.native, &arena->memory, error);
+      if (status == LH_OK) {
+        arena->size = size;
+        break;
+      }
       arena->memory = nullptr;
-      return status;
+      if (status != LH_OUT_OF_MEMORY || size == bytes) {
+        return status;
+      }
+      error->length = 0;
     }
-    arena->size = size;
   }
   *memory = arena->memory;
   return LH_OK;
@@ -140,7 +148,7 @@ void after_streams(DeviceState& device, std::function<void()> then) noexcept {
       add_event(device, stream->native, pending.events);
     }
     drop_done(device, device.left_behind);
-    if (!device.left_behind.empty()) {  // seldom: a stream went away with work on it; those events are nobody else's
+    if (!device.left_behind.empty()) {  // seldom: a stream went away with work on it; what comes after waits with this
       std::move(device.left_behind.begin(), device.left_behind.end(), std::back_inserter(pending.events));
       device.left_behind.clear();
     }

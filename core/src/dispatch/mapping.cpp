@@ -24,7 +24,7 @@ constexpr auto bits(Mode mode) { return static_cast<std::uint32_t>(mode); }
 void check_device(const std::string& layer, const MappedDevice& device) {
   if (device::find_device_type(device.type) == nullptr) {
     invalid(fmt::format("mapping of `{}`: the device type `{}` is not known; name one of {}", printable(layer),
-                        printable(device.type), device::known_device_types()));
+                        printable(device.type), device::known_device_types(device::Known::to_mappings)));
   }
   if (!device.interval_of.empty() && device.interval_of != device.type) {
     invalid(fmt::format("mapping of `{}`: properties of {} are given for `{}`; give them with `{}`", printable(layer),

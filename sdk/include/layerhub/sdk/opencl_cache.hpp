@@ -2,9 +2,10 @@
 // Programs of OpenCL as their drivers built them, kept on disk: building takes a second, reading some milliseconds.
 //
 // One file for each (source, options, device, driver), in $LAYERHUB_CACHE/opencl, by default in the user's cache
-// folder. A file begins with all that it was built from, and one that does not begin so, is cut or is refused by the
-// driver counts as none. It is written beside its place and renamed, so that nobody ever reads half of one; where it
-// can't be written the program is built each time.
+// folder. A file begins with all that it was built from, and one that does not begin so, is cut, has not the sum that
+// it was written with or is refused by the driver counts as none: drivers run what they are given, and crash of what is
+// damaged. It is written beside its place and renamed, so that nobody ever reads half of one; where it can't be written
+// the program is built each time.
 #pragma once
 
 #include <sys/stat.h>
@@ -16,8 +17,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -59,7 +60,7 @@ inline bool make_folders(const std::string& path) {
 
 // All that a built program depends on, in one text.
 inline std::string identity_of(const QueueTarget& target, const std::string& source, const std::string& options) {
-  return "layerhub opencl program 1\n" + device_text(target.device, CL_DEVICE_NAME) + "\n" +
+  return "layerhub opencl program 2\n" + device_text(target.device, CL_DEVICE_NAME) + "\n" +
          device_text(target.device, CL_DEVICE_VERSION) + "\n" + device_text(target.device, CL_DRIVER_VERSION) + "\n" +
          options + "\n" + source + "\n";
 }
@@ -72,26 +73,39 @@ inline std::string file_of(const std::string& folder, const std::string& identit
   return folder + name;
 }
 
+// What stands between the identity and the driver's bytes.
+struct BuiltHeader {
+  std::uint64_t size = 0, sum = 0;
+  bool operator==(const BuiltHeader&) const = default;
+};
+
+inline BuiltHeader header_of(const std::string& bytes) {
+  Fnv1a sum;
+  sum.add(bytes);
+  return {bytes.size(), sum.value()};
+}
+
 // The driver's bytes, where the file is whole and of this identity.
 inline std::optional<std::string> read_built(const std::string& file, const std::string& identity) {
-  std::ifstream stream(file, std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-  const std::size_t size_at = identity.size();
-  if (!text.starts_with(identity) || text.size() < size_at + 8) {
+  std::ostringstream read;
+  read << std::ifstream(file, std::ios::binary).rdbuf();
+  const std::string text = read.str();
+  BuiltHeader header;
+  if (!text.starts_with(identity) || text.size() <= identity.size() + sizeof header) {
     return std::nullopt;
   }
-  std::uint64_t size = 0;
-  std::memcpy(&size, text.data() + size_at, sizeof size);
-  return text.size() - size_at - 8 == size && size != 0 ? std::optional(text.substr(size_at + 8)) : std::nullopt;
+  std::memcpy(&header, text.data() + identity.size(), sizeof header);
+  std::string bytes = text.substr(identity.size() + sizeof header);
+  return header == header_of(bytes) ? std::optional(std::move(bytes)) : std::nullopt;
 }
 
 inline void write_built(const std::string& file, const std::string& identity, const std::string& bytes) {
   static std::atomic<unsigned> serial{0};
   const std::string staging = file + "." + std::to_string(getpid()) + "." + std::to_string(serial.fetch_add(1));
   std::ofstream stream(staging, std::ios::binary | std::ios::trunc);
-  const std::uint64_t size = bytes.size();
+  const BuiltHeader header = header_of(bytes);
   stream << identity;
-  stream.write(reinterpret_cast<const char*>(&size), sizeof size);
+  stream.write(reinterpret_cast<const char*>(&header), sizeof header);
   stream << bytes;
   stream.close();
   if (!stream || std::rename(staging.c_str(), file.c_str()) != 0) {
