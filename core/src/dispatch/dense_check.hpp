@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 namespace layerhub::dispatch {
@@ -26,45 +27,66 @@ class DenseCheck {
   // 0: the kernel's arguments are not of this form, and holds() must not be asked.
   std::size_t n_inputs() const noexcept { return n_inputs_; }
 
-  // true: everything that ConstraintProgram::check looks at holds. n is n_inputs(). None of the tensors is nullptr.
-  template <std::size_t n>
+  // Some tensor is like the first but for its last dimension. A check that knows of none is shorter.
+  bool has_resembling() const noexcept { return has_resembling_; }
+
+  // true: everything that ConstraintProgram::check looks at holds. n is n_inputs(), resembling is has_resembling().
+  // None of the tensors is nullptr.
+  template <std::size_t n, bool resembling>
   bool holds(const ConstraintProgram& program, const DLTensor* const* in, const DLTensor* y) const noexcept;
 
  private:
   using Relation = ConstraintProgram::Relation;
   using Span = ConstraintProgram::Span;
 
+  // times * a size == times_of_first * that of the first input.
+  struct Ratio {
+    std::int64_t times = 0, times_of_first = 0;
+    bool operator==(const Ratio&) const = default;
+  };
   // Of one tensor; the output is the last.
   struct Rule {
     std::array<std::uint32_t, 3> dtypes{};  // the last may stand there again
     std::array<std::uint32_t, 3> bytes{};   // of one element of each
     std::int32_t min_rank = 1;
-    std::uint32_t more_ranks = 0;    // max_rank - min_rank
-    std::uint64_t alignment = 0;     // the mask of bits that an address must not have; for the wider of its dtypes
-    bool like_first = false;         // of the first input's dtype and shape, so that nothing else is left to check
-    bool may_be_the_output = false;  // the same address is allowed
+    std::uint32_t more_ranks = 0;      // max_rank - min_rank
+    std::uint64_t alignment = 0;       // the mask of bits that an address must not have; for the wider of its dtypes
+    bool like_first = false;           // of the first input's dtype and shape, so that nothing else is left to check
+    bool like_first_but_last = false;  // the same but for the size of the last dimension, as of a gated activation
+    Ratio last;                        // that size to the first's, where it is stated
+    bool may_be_the_output = false;    // the same address is allowed
   };
 
-  static bool takes(const Rule& rule, const DLTensor& x, Span& span) noexcept;
+  // element: set to the bytes of one.
+  static bool takes(const Rule& rule, const DLTensor& x, std::uint64_t& element, Span& span) noexcept;
   static bool equals_first(const Rule& rule, const DLTensor& x, const DLTensor& first, Span first_span,
                            Span& span) noexcept;
+  static bool resembles_first(const Rule& rule, const DLTensor& x, const DLTensor& first, std::uint64_t element,
+                              Span& span) noexcept;
+  static bool placed(const Rule& rule, const DLTensor& x, std::uint64_t bytes, Span& span) noexcept;
+  static bool same_rank_and_dtype(const DLTensor& a, const DLTensor& b) noexcept;
   bool add_rule(const ConstraintProgram& program, std::size_t i);
+  // Of the last dimensions of the first and another tensor.
+  static std::optional<Ratio> ratio_of_last(const Relation& relation) noexcept;
+  bool is_said(const Relation& relation, std::size_t inputs) const noexcept;
   bool rest_holds(const ConstraintProgram& program, const DLTensor* const* in, const DLTensor* y,
                   Span written) const noexcept;
 
   std::array<Rule, max_inputs + 1> rules_{};
   bool has_rest_ = false;  // relations or weights
+  bool has_resembling_ = false;
   std::size_t n_inputs_ = 0;
-  std::vector<Relation> relations_;  // what is not said by like_first
+  std::vector<Relation> relations_;  // what the rules do not say
   std::vector<Span> weights_;
 };
 
 // One comparison after the other, each with its way out: what is gathered in flags first costs registers, and those
 // cost pushes.
-[[gnu::always_inline]] inline bool DenseCheck::takes(const Rule& rule, const DLTensor& x, Span& span) noexcept {
+[[gnu::always_inline]] inline bool DenseCheck::takes(const Rule& rule, const DLTensor& x, std::uint64_t& element,
+                                                     Span& span) noexcept {
   std::uint32_t dtype;
   std::memcpy(&dtype, &x.dtype, sizeof dtype);
-  std::uint64_t element = rule.bytes[0];
+  element = rule.bytes[0];
   if (dtype != rule.dtypes[0]) {
     if (dtype != rule.dtypes[1] && dtype != rule.dtypes[2]) {
       return false;
@@ -80,21 +102,30 @@ class DenseCheck {
       return false;
     }
   }
-  if (elements <= 0 || x.data == nullptr) {
+  return elements > 0 && placed(rule, x, static_cast<std::uint64_t>(elements) * element, span);
+}
+
+[[gnu::always_inline]] inline bool DenseCheck::placed(const Rule& rule, const DLTensor& x, std::uint64_t bytes,
+                                                      Span& span) noexcept {
+  if (x.data == nullptr) {
     return false;
   }
   span.begin = reinterpret_cast<std::uintptr_t>(x.data) + x.byte_offset;
-  span.end = span.begin + static_cast<std::uintptr_t>(elements) * element;
+  span.end = span.begin + bytes;
   return (span.begin & rule.alignment) == 0;
+}
+
+[[gnu::always_inline]] inline bool DenseCheck::same_rank_and_dtype(const DLTensor& a, const DLTensor& b) noexcept {
+  std::uint64_t of_a, of_b;  // neighbours in DLTensor
+  static_assert(offsetof(DLTensor, dtype) == offsetof(DLTensor, ndim) + sizeof a.ndim);
+  std::memcpy(&of_a, &a.ndim, sizeof of_a);
+  std::memcpy(&of_b, &b.ndim, sizeof of_b);
+  return of_a == of_b;
 }
 
 [[gnu::always_inline]] inline bool DenseCheck::equals_first(const Rule& rule, const DLTensor& x, const DLTensor& first,
                                                             Span first_span, Span& span) noexcept {
-  std::uint64_t rank_and_dtype, rank_and_dtype_of_first;  // neighbours in DLTensor
-  static_assert(offsetof(DLTensor, dtype) == offsetof(DLTensor, ndim) + sizeof x.ndim);
-  std::memcpy(&rank_and_dtype, &x.ndim, sizeof rank_and_dtype);
-  std::memcpy(&rank_and_dtype_of_first, &first.ndim, sizeof rank_and_dtype);
-  if (rank_and_dtype != rank_and_dtype_of_first) {
+  if (!same_rank_and_dtype(x, first)) {
     return false;
   }
   if (x.shape != first.shape || x.strides != first.strides) {
@@ -104,19 +135,35 @@ class DenseCheck {
       }
     }
   }
-  if (x.data == nullptr) {
-    return false;
-  }
-  span.begin = reinterpret_cast<std::uintptr_t>(x.data) + x.byte_offset;
-  span.end = span.begin + (first_span.end - first_span.begin);
-  return (span.begin & rule.alignment) == 0;
+  return placed(rule, x, first_span.end - first_span.begin, span);
 }
 
-template <std::size_t n>
+// The first has a dimension, or the rule would not be of this kind.
+[[gnu::always_inline]] inline bool DenseCheck::resembles_first(const Rule& rule, const DLTensor& x,
+                                                               const DLTensor& first, std::uint64_t element,
+                                                               Span& span) noexcept {
+  if (!same_rank_and_dtype(x, first)) {
+    return false;
+  }
+  const std::int32_t last = x.ndim - 1;
+  std::int64_t elements = x.shape[last];
+  if (x.strides[last] != 1 || elements * rule.last.times != first.shape[last] * rule.last.times_of_first) {
+    return false;
+  }
+  for (std::int32_t d = last; d-- > 0; elements *= x.shape[d]) {
+    if (x.shape[d] != first.shape[d] || x.strides[d] != elements) {
+      return false;
+    }
+  }
+  return elements > 0 && placed(rule, x, static_cast<std::uint64_t>(elements) * element, span);
+}
+
+template <std::size_t n, bool resembling>
 [[gnu::always_inline]] inline bool DenseCheck::holds(const ConstraintProgram& program, const DLTensor* const* in,
                                                      const DLTensor* y) const noexcept {
   std::array<Span, n + 1> spans;
   const DLTensor& first = *in[0];
+  std::uint64_t element = 0, of_another = 0;  // bytes of one of the first's, which those that resemble it have as well
 #pragma GCC unroll 4
   for (std::size_t i = 0; i <= n; ++i) {
     const DLTensor& x = i < n ? *in[i] : *y;
@@ -127,7 +174,11 @@ template <std::size_t n>
       if (!equals_first(rules_[i], x, first, spans[0], spans[i])) {
         return false;
       }
-    } else if (!takes(rules_[i], x, spans[i])) {
+    } else if (resembling && i != 0 && rules_[i].like_first_but_last) {
+      if (!resembles_first(rules_[i], x, first, element, spans[i])) {
+        return false;
+      }
+    } else if (!takes(rules_[i], x, i == 0 ? element : of_another, spans[i])) {
       return false;
     }
   }

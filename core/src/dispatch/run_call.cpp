@@ -143,11 +143,11 @@ std::int32_t check_whole(const Binding& binding, const CallFrame& frame) noexcep
 }
 
 // n_dense: the number of inputs of the quick check; 0: it does not know these arguments.
-template <std::size_t n_dense, BoundCall::Run run>
+template <std::size_t n_dense, bool resembling, BoundCall::Run run>
 std::int32_t check_and(const BoundCall& call, CallFrame& frame) {
   if constexpr (n_dense != 0) {
     const Binding& binding = whole(call);
-    if (binding.dense.holds<n_dense>(binding.constraints, frame.in, frame.out[0])) [[likely]] {
+    if (binding.dense.holds<n_dense, resembling>(binding.constraints, frame.in, frame.out[0])) [[likely]] {
       return run(call, frame);
     }
   }
@@ -160,14 +160,20 @@ std::int32_t check_in_order(const BoundCall& call, CallFrame& frame) {
   return check_whole_and(run, call, frame);
 }
 
+template <bool resembling, BoundCall::Run run>
+BoundCall::Run checked(std::size_t n_inputs) {
+  switch (n_inputs) {
+    case 1: return &check_and<1, resembling, run>;
+    case 2: return &check_and<2, resembling, run>;
+    case 3: return &check_and<3, resembling, run>;
+    default: return &check_and<0, resembling, run>;
+  }
+}
+
 template <BoundCall::Run run>
 BoundCall::Run checked(const Binding& binding) {
-  switch (binding.dense.n_inputs()) {
-    case 1: return &check_and<1, run>;
-    case 2: return &check_and<2, run>;
-    case 3: return &check_and<3, run>;
-    default: return &check_and<0, run>;
-  }
+  const DenseCheck& quick = binding.dense;
+  return quick.has_resembling() ? checked<true, run>(quick.n_inputs()) : checked<false, run>(quick.n_inputs());
 }
 
 bool is_in_order(const Binding& binding) {

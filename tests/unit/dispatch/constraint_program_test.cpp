@@ -131,6 +131,12 @@ bool share_a_byte(const TestTensor& a, const TestTensor& b) {
   return std::any_of(of_a.begin(), of_a.end(), [&](std::uintptr_t byte) { return of_b.count(byte) != 0; });
 }
 
+template <std::size_t n>
+bool holds_quickly(const DenseCheck& quick, const ConstraintProgram& program, const DLTensor* const* in,
+                   const DLTensor* y) {
+  return quick.has_resembling() ? quick.holds<n, true>(program, in, y) : quick.holds<n, false>(program, in, y);
+}
+
 // The rules of elementwise(), said once more and slowly.
 bool elementwise_holds(const TestTensor& a, const TestTensor& b, const TestTensor& y) {
   for (const TestTensor* t : {&a, &b, &y}) {
@@ -181,10 +187,14 @@ TEST_CASE("the quick check says yes to what hosts pass, and never where the full
       {constraint(LH_C_LAST_DIM_DENSE, 0), takes_floats(0), takes_floats(2), constraint(LH_C_SAME_DTYPE, 2, 0)},
       {constraint(LH_C_SAME_SHAPE, 2, 1), constraint(LH_C_SAME_DTYPE, 2, 1), constraint(LH_C_MAY_ALIAS, 2, 1)},
       {dim(constraint(LH_C_DIM_RATIO, 2, 0), -1, -1, 1, 1), dim(constraint(LH_C_DIM_MULTIPLE, 0), -1, 0, 3, 0)},
-      {dim(constraint(LH_C_ALIGNED, 0), 0, 0, 8, 0), dim(constraint(LH_C_RANK, 1), 0, 0, 2, 2)}};
+      {dim(constraint(LH_C_ALIGNED, 0), 0, 0, 8, 0), dim(constraint(LH_C_RANK, 1), 0, 0, 2, 2)},
+      {constraint(LH_C_SAME_DTYPE, 2, 0), dim(constraint(LH_C_SAME_SHAPE_EXCEPT, 2, 0), -1, 0, 0, 0)}};
   for (auto& constraints : kernels) {
-    for (const std::uint32_t argument : {0u, 1u, 2u}) {
-      constraints.push_back(takes_floats(argument));  // it has no rule for a tensor of any dtype
+    for (const std::uint32_t argument : {0u, 1u, 2u}) {  // it has no rule for a tensor of any dtype
+      const bool is_like_first = std::any_of(constraints.begin(), constraints.end(), [&](const lh_constraint& c) {
+        return c.kind == LH_C_SAME_DTYPE && c.arg == argument && c.other == 0;
+      });
+      if (!is_like_first) constraints.push_back(takes_floats(argument));
     }
     const plugin::Kernel kernel = kernel_with(constraints);
     const auto compiled = ConstraintProgram::compile(kernel, {}, 2);
@@ -200,7 +210,7 @@ TEST_CASE("the quick check says yes to what hosts pass, and never where the full
       const DLTensor* in[] = {&a.tensor, &b.tensor};
       DLTensor* out[] = {&y.tensor};
       const bool holds = program.check(in, out) == 0;
-      const bool quick_holds = quick.holds<2>(program, in, &y.tensor);
+      const bool quick_holds = holds_quickly<2>(quick, program, in, &y.tensor);
       holding += holds ? 1 : 0;
       quickly += quick_holds ? 1 : 0;
       if (quick_holds && !holds) {
@@ -219,8 +229,63 @@ TEST_CASE("the quick check says yes to what hosts pass, and never where the full
       plain[i].point();
     }
     const DLTensor* in[] = {&plain[0].tensor, &plain[1].tensor};
-    CHECK(quick.holds<2>(program, in, &plain[2].tensor));
+    CHECK(holds_quickly<2>(quick, program, in, &plain[2].tensor));
   }
+}
+
+// What gated activations declare: y is x but for a last dimension that is half as long.
+TEST_CASE("the quick check knows an output whose last dimension is a share of the input's, and the full one agrees") {
+  plugin::Kernel kernel;
+  kernel.arguments = {{"x", LH_ARG_INPUT, false, {}}, {"y", LH_ARG_OUTPUT, false, {}}};
+  lh_constraint even = constraint(LH_C_DIM_MULTIPLE, 0), rest = constraint(LH_C_SAME_SHAPE_EXCEPT, 1, 0),
+                half = constraint(LH_C_DIM_RATIO, 1, 0);
+  even.dim = rest.dim = half.dim = half.other_dim = -1;
+  even.a = half.b = 2;
+  half.a = 1;
+  SECTION("declared from the output's side") {}
+  SECTION("declared from the input's side") {
+    half = constraint(LH_C_DIM_RATIO, 0, 1);
+    half.dim = half.other_dim = -1;
+    half.a = 2, half.b = 1;
+  }
+  kernel.constraints = {takes_floats(0), even, rest, half, constraint(LH_C_SAME_DTYPE, 1, 0)};
+  const ConstraintProgram program = ConstraintProgram::compile(kernel, {}, 1).value();
+  const DenseCheck quick(program);
+  REQUIRE(quick.n_inputs() == 1);
+  REQUIRE(quick.has_resembling());
+  alignas(64) std::array<float, 64> memory_x{}, memory_y{};
+  int holding = 0;
+  const auto agree = [&](TestTensor x, TestTensor y) {
+    x.point(), y.point();
+    const DLTensor* in[] = {&x.tensor};
+    DLTensor* out[] = {&y.tensor};
+    const bool holds = program.check(in, out) == 0;
+    holding += holds ? 1 : 0;
+    const bool is_empty = std::count(x.shape.begin(), x.shape.end(), 0) != 0;  // the full check's to say
+    CHECK(holds_quickly<1>(quick, program, in, &y.tensor) == (holds && !is_empty));
+  };
+  const auto tensor = [](std::vector<std::int64_t> shape, float* memory, DLDataType dtype) {
+    TestTensor made{std::move(shape), {}, {memory, {kDLCPU, 0}, 0, dtype, nullptr, nullptr, 0}};
+    made.strides.resize(made.shape.size());
+    std::int64_t stride = 1;
+    for (std::size_t d = made.shape.size(); d-- > 0; stride *= made.shape[d]) made.strides[d] = stride;
+    return made;
+  };
+  for (std::int64_t rows = 0; rows < 4; ++rows) {
+    for (std::int64_t columns = 0; columns < 9; ++columns) {
+      for (std::int64_t other_rows = 0; other_rows < 4; ++other_rows) {
+        for (std::int64_t other_columns = 0; other_columns < 5; ++other_columns) {
+          const TestTensor x = tensor({rows, columns}, memory_x.data(), f32);
+          agree(x, tensor({other_rows, other_columns}, memory_y.data(), f32));
+          agree(x, tensor({other_rows, other_columns}, memory_y.data(), bf16));
+          agree(x, tensor({1, other_rows, other_columns}, memory_y.data(), f32));
+          agree(x, tensor({other_rows, other_columns}, memory_x.data() + 1, f32));
+          agree(tensor({columns}, memory_x.data(), bf16), tensor({other_columns}, memory_y.data(), bf16));
+        }
+      }
+    }
+  }
+  CHECK(holding > 60);
 }
 
 TEST_CASE("the quick check leaves tensors of any dtype to the full one") {
