@@ -2,35 +2,19 @@
 // What does kernelizing a model of 210 marked layers cost, its plugins being loaded?
 // Bar: a tenth of what Python's `kernels` takes for as many, 3.0 ms (PyTorch eager, kernels 0.11, one thread).
 //
-// 30 blocks of 4 RMSNorm and 3 SiluAndMul from layerhub/norm and layerhub/activation. "Again" finds every layer bound
+// RMSNorm and SiluAndMul from layerhub/norm and layerhub/activation. "Again" finds every layer bound
 // already, as a change of a mapping for some other layer does; "anew" makes each binding, its instance included.
 //
 // Python's time is a figure of another day, so the ratio is to a constant: it says the order of magnitude.
-#include "bench/support/host.hpp"
+// `tests/bench/peers kernelize` measures it beside ours.
+#include "bench/support/marked_model.hpp"
 #include "bench/support/report.hpp"
-
-#include <array>
-#include <vector>
 
 namespace {
 
 using namespace layerhub::bench;
 
 constexpr double python_nanoseconds = 3.0e6;
-
-struct Block {
-  std::array<RMSNorm, 4> norms{RMSNorm(576), RMSNorm(576), RMSNorm(576), RMSNorm(576)};
-  std::array<SiluAndMul, 3> activations;
-};
-struct Model {
-  std::vector<Block> blocks = std::vector<Block>(30);
-  void visit_layers(auto&& visit) {
-    for (Block& block : blocks) {
-      for (RMSNorm& norm : block.norms) visit(norm);
-      for (SiluAndMul& activation : block.activations) visit(activation);
-    }
-  }
-};
 
 // What a run of `body` takes, `prepare` before each not counted.
 template <class Prepare, class Body>
@@ -49,9 +33,10 @@ Ratio measure(Report& report, Prepare&& prepare, Body&& body) {
 int main(int argc, char** argv) {
   Report report(argc, argv);
   const layerhub::use_kernel_mapping scope(built_plugins());
-  Model model, other;  // the other one keeps the libraries open while the first has no kernels
+  MarkedModel model, other;  // the other one keeps the libraries open while the first has no kernels
   const layerhub::KernelizeOptions options{.fallback = layerhub::Fallback::never};
-  if (layerhub::kernelize(model, options).kernels() != 210 || layerhub::kernelize(other, options).kernels() != 210) {
+  if (layerhub::kernelize(model, options).kernels() != MarkedModel::layers ||
+      layerhub::kernelize(other, options).kernels() != MarkedModel::layers) {
     return 1;
   }
   report.heading("Python's kernels, 3.0 ms as measured once");

@@ -22,10 +22,12 @@ namespace {
 using namespace layerhub::bench;
 
 constexpr std::pair<const char*, void (*)(const Peers&)> subjects[] = {
-    {"outputs", compare_outputs}, {"decode", compare_decode},         {"prefill", compare_prefill},
-    {"depth", compare_depth},     {"first", compare_first_token},     {"memory", measure_memory},
-    {"matvec", compare_matvec},   {"activation", compare_activation}, {"norm", compare_norm},
-    {"variants", compare_variants},
+    {"outputs", compare_outputs},   {"decode", compare_decode},
+    {"prefill", compare_prefill},   {"depth", compare_depth},
+    {"first", compare_first_token}, {"memory", measure_memory},
+    {"matvec", compare_matvec},     {"activation", compare_activation},
+    {"norm", compare_norm},         {"variants", compare_variants},
+    {"call", compare_call},         {"kernelize", compare_kernelize},
 };
 
 std::string environment(const char* name) {
@@ -59,7 +61,9 @@ int run(Report& report) {
               environment("LAYERHUB_TORCH_PYTHON"),
               environment("LAYERHUB_HUB_WORKER"),
               environment("LAYERHUB_CPU_CAPABILITY") == "3",
-              environment("LAYERHUB_GGML_VARIANTS")};
+              environment("LAYERHUB_GGML_VARIANTS"),
+              environment("LAYERHUB_TVM_FFI"),
+              environment("LAYERHUB_HUB_PACKAGES")};
   std::ifstream file(given[1]);
   const nlohmann::json reference = nlohmann::json::parse(file);
   for (const auto& text : reference.at("prompts")) {

@@ -19,7 +19,9 @@ struct Peers {
   std::string torch_python;                                // a Python that has PyTorch, or empty
   std::string hub_kernels;                                 // hub_worker.cpp, built, or empty
   bool avx2;
-  std::string variants;  // a build folder of ggml with all its variants for CPUs, or empty
+  std::string variants;      // a build folder of ggml with all its variants for CPUs, or empty
+  std::string tvm_ffi;       // a folder with tvm_ffi_worker.cpp and its kernels, built, or empty
+  std::string hub_packages;  // a folder with the Hub's kernels as Python's `kernels` loads them, or empty
 
   Worker ours(unsigned threads) const {
     return {{hub, "--session", "--hub", "--model", model, "--threads", std::to_string(threads)}, threads};
@@ -39,6 +41,10 @@ void measure_memory(const Peers& peers);
 
 // Of a start: variant_peers.cpp.
 void compare_variants(const Peers& peers);
+
+// Of calling and binding: call_peers.cpp.
+void compare_call(const Peers& peers);
+void compare_kernelize(const Peers& peers);
 
 // Of single kernels: kernel_peers.cpp.
 void compare_matvec(const Peers& peers);
