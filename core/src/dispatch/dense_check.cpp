@@ -77,11 +77,18 @@ bool DenseCheck::is_said(const Relation& relation, std::size_t inputs) const noe
          (relation.op == Op::same_shape && (rule.like_first || (rule.like_first_but_last && relation.dim == -1)));
 }
 
-bool DenseCheck::rest_holds(const ConstraintProgram& program, const DLTensor* const* in, const DLTensor* y,
-                            Span written) const noexcept {
-  for (const Span& weight : weights_) {
-    if (written.begin < weight.end && weight.begin < written.end) {
-      return false;
+bool DenseCheck::rest_holds(const ConstraintProgram& program, const DLTensor* const* in,
+                            const DLTensor* y) const noexcept {
+  if (!weights_.empty()) {
+    std::int64_t bytes = element_bytes(y->dtype);  // of a dense tensor
+    for (std::int32_t d = 0; d < y->ndim; ++d) {
+      bytes *= y->shape[d];
+    }
+    const Span written = program.span_of(*y, bytes);
+    for (const Span& weight : weights_) {
+      if (written.begin < weight.end && weight.begin < written.end) {
+        return false;
+      }
     }
   }
   std::array<const DLTensor*, max_inputs + 1> all;

@@ -24,16 +24,19 @@ class DenseCheck {
   DenseCheck() = default;
   explicit DenseCheck(const ConstraintProgram& program);
 
-  // 0: the kernel's arguments are not of this form, and holds() must not be asked.
+  // 0: the kernel's arguments are not of this form, and no more must be asked.
   std::size_t n_inputs() const noexcept { return n_inputs_; }
 
   // Some tensor is like the first but for its last dimension. A check that knows of none is shorter.
   bool has_resembling() const noexcept { return has_resembling_; }
 
-  // true: everything that ConstraintProgram::check looks at holds. n is n_inputs(), resembling is has_resembling().
-  // None of the tensors is nullptr.
+  // Where both are true, everything that ConstraintProgram::check looks at holds. n is n_inputs(), resembling is
+  // has_resembling(). None of the tensors is nullptr. The rest, relations that are not said by likeness and weights, is
+  // asked when the tensors hold and has_rest(): it is apart, so that those that have none need no frame for a call.
   template <std::size_t n, bool resembling>
-  bool holds(const ConstraintProgram& program, const DLTensor* const* in, const DLTensor* y) const noexcept;
+  bool tensors_hold(const DLTensor* const* in, const DLTensor* y) const noexcept;
+  bool has_rest() const noexcept { return has_rest_; }
+  bool rest_holds(const ConstraintProgram& program, const DLTensor* const* in, const DLTensor* y) const noexcept;
 
  private:
   using Relation = ConstraintProgram::Relation;
@@ -69,8 +72,6 @@ class DenseCheck {
   // Of the last dimensions of the first and another tensor.
   static std::optional<Ratio> ratio_of_last(const Relation& relation) noexcept;
   bool is_said(const Relation& relation, std::size_t inputs) const noexcept;
-  bool rest_holds(const ConstraintProgram& program, const DLTensor* const* in, const DLTensor* y,
-                  Span written) const noexcept;
 
   std::array<Rule, max_inputs + 1> rules_{};
   bool has_rest_ = false;  // relations or weights
@@ -97,10 +98,12 @@ class DenseCheck {
     return false;
   }
   std::int64_t elements = 1;
-  for (std::int32_t d = x.ndim; d-- > 0; elements *= x.shape[d]) {
-    if (x.strides[d] != elements) {
+  const std::int64_t *stride = x.strides + x.ndim, *size = x.shape + x.ndim;
+  while (stride != x.strides) {
+    if (*--stride != elements) {
       return false;
     }
+    elements *= *--size;
   }
   return elements > 0 && placed(rule, x, static_cast<std::uint64_t>(elements) * element, span);
 }
@@ -159,8 +162,8 @@ class DenseCheck {
 }
 
 template <std::size_t n, bool resembling>
-[[gnu::always_inline]] inline bool DenseCheck::holds(const ConstraintProgram& program, const DLTensor* const* in,
-                                                     const DLTensor* y) const noexcept {
+[[gnu::always_inline]] inline bool DenseCheck::tensors_hold(const DLTensor* const* in,
+                                                            const DLTensor* y) const noexcept {
   std::array<Span, n + 1> spans;
   const DLTensor& first = *in[0];
   std::uint64_t element = 0, of_another = 0;  // bytes of one of the first's, which those that resemble it have as well
@@ -190,7 +193,7 @@ template <std::size_t n, bool resembling>
       return false;
     }
   }
-  return !has_rest_ || rest_holds(program, in, y, written);
+  return true;
 }
 
 }  // namespace layerhub::dispatch

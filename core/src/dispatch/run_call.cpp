@@ -132,9 +132,9 @@ bool is_on_one_device(const Binding& binding, const CallFrame& frame) {
 
 std::int32_t check_whole(const Binding& binding, const CallFrame& frame) noexcept {
   const std::uint32_t refused = binding.constraints.check(frame.in, frame.out);
-  return refused == 0                         ? std::int32_t{LH_OK}
+  return refused == 0                       ? std::int32_t{LH_OK}
          : is_on_one_device(binding, frame) ? note_refused(binding, refused - 1)
-                                              : detail::on_several_devices;
+                                            : detail::on_several_devices;
 }
 
 [[gnu::noinline]] std::int32_t check_whole_and(BoundCall::Run run, const BoundCall& call, CallFrame& frame) {
@@ -142,13 +142,20 @@ std::int32_t check_whole(const Binding& binding, const CallFrame& frame) noexcep
   return status == LH_OK ? run(call, frame) : status;
 }
 
+// The tensors hold.
+[[gnu::noinline]] std::int32_t check_rest_and(BoundCall::Run run, const BoundCall& call, CallFrame& frame) {
+  const Binding& binding = whole(call);
+  return binding.dense.rest_holds(binding.constraints, frame.in, frame.out[0]) ? run(call, frame)
+                                                                               : check_whole_and(run, call, frame);
+}
+
 // n_dense: the number of inputs of the quick check; 0: it does not know these arguments.
 template <std::size_t n_dense, bool resembling, BoundCall::Run run>
 std::int32_t check_and(const BoundCall& call, CallFrame& frame) {
   if constexpr (n_dense != 0) {
-    const Binding& binding = whole(call);
-    if (binding.dense.holds<n_dense, resembling>(binding.constraints, frame.in, frame.out[0])) [[likely]] {
-      return run(call, frame);
+    const DenseCheck& quick = whole(call).dense;
+    if (quick.tensors_hold<n_dense, resembling>(frame.in, frame.out[0])) [[likely]] {
+      return quick.has_rest() ? check_rest_and(run, call, frame) : run(call, frame);
     }
   }
   return check_whole_and(run, call, frame);

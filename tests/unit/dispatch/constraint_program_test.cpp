@@ -134,7 +134,9 @@ bool share_a_byte(const TestTensor& a, const TestTensor& b) {
 template <std::size_t n>
 bool holds_quickly(const DenseCheck& quick, const ConstraintProgram& program, const DLTensor* const* in,
                    const DLTensor* y) {
-  return quick.has_resembling() ? quick.holds<n, true>(program, in, y) : quick.holds<n, false>(program, in, y);
+  const bool tensors_hold =
+      quick.has_resembling() ? quick.tensors_hold<n, true>(in, y) : quick.tensors_hold<n, false>(in, y);
+  return tensors_hold && (!quick.has_rest() || quick.rest_holds(program, in, y));
 }
 
 // The rules of elementwise(), said once more and slowly.
