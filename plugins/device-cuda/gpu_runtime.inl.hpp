@@ -56,6 +56,13 @@ const Devices& devices() {
   return instance;
 }
 
+// For a device that is not the one asked: that it is lost is no fault of that one's.
+void need_other(std::uint32_t ordinal) {
+  if (ordinal >= devices().all.size() || devices().all[ordinal]->lost.load(std::memory_order_relaxed)) {
+    throw Failure(LH_INVALID, "the other device, of ordinal " + std::to_string(ordinal) + ", is lost or not there");
+  }
+}
+
 // Throws for an ordinal that is not there, and for a device that is lost.
 GpuDevice& device_at(std::uint32_t ordinal) {
   if (ordinal >= devices().all.size()) {
@@ -168,7 +175,7 @@ struct GpuRuntime {
       void* target = at(dst, dst_offset);
       const void* source = at(src, src_offset);
       if (to_device && from_device && to.device_id != from.device_id) {
-        device_at(static_cast<std::uint32_t>(from.device_id));
+        need_other(static_cast<std::uint32_t>(from.device_id));
         check(LAYERHUB_GPU(MemcpyPeerAsync)(target, to.device_id, source, from.device_id, bytes, stream_of(stream)),
               "to copy between devices");
         return;

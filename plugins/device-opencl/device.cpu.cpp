@@ -107,6 +107,15 @@ ClDevice& device_at(std::uint32_t ordinal) {
   return device;
 }
 
+// A device that is not the one asked: that it is lost is no fault of that one's.
+ClDevice& other_device_at(std::uint32_t ordinal) {
+  try {
+    return device_at(ordinal);
+  } catch (const Failure& failure) {
+    throw Failure(LH_INVALID, std::string("the other device: ") + failure.what());
+  }
+}
+
 // The boundary of each function: failures become a status and a text, and a lost device stays lost.
 template <class Run>
 std::int32_t guarded(std::uint32_t ordinal, lh_error* error, Run&& run) noexcept {
@@ -181,7 +190,7 @@ struct OpenClRuntime {
       if (to_device && from_device && to.device_id != from.device_id) {  // contexts share nothing: through the host
         std::vector<char> staged(bytes);
         cl_int code = CL_SUCCESS;
-        const ClDevice& source = device_at(static_cast<std::uint32_t>(from.device_id));
+        const ClDevice& source = other_device_at(static_cast<std::uint32_t>(from.device_id));
         const cl_command_queue reader = api().clCreateCommandQueue(source.context, source.id, 0, &code);
         check(code, "clCreateCommandQueue");
         code = api().clEnqueueReadBuffer(reader, memory(src), CL_TRUE, src_offset, bytes, staged.data(), 0, nullptr,

@@ -125,6 +125,17 @@ TEST_CASE("a fault loses its device for good, and the other devices go on") {
   CHECK(run_on(layer, cuda1) == std::vector<float>{5, 10, 15});
 }
 
+TEST_CASE("a copy from a lost device names that one, and the device that it was for goes on") {
+  const CudaEnvironment env;
+  const DeviceScale layer;
+  const DeviceTensor x(cuda0, {1, 2, 3}), y(cuda1, {0, 0, 0});
+  control(cuda0).fault(0);
+  CHECK_THROWS(x.read());
+  CHECK_THAT(error_of([&] { copy(x.view(), y.view()); }), Contains("cuda:0 is lost"));
+  CHECK(y.read() == std::vector<float>{0, 0, 0});
+  CHECK(run_on(layer, cuda1) == std::vector<float>{5, 10, 15});
+}
+
 TEST_CASE("a call on a lost device is an error that names layer, device and cause") {
   const CudaEnvironment env;
   const DeviceScale layer;

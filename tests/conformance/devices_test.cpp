@@ -4,6 +4,9 @@
 #include "support/catch.hpp"
 #include "support/fake_device_host.hpp"
 
+#include <memory>
+#include <thread>
+
 using namespace layerhub;
 using namespace layerhub::testing;
 using Catch::Matchers::Contains;
@@ -81,6 +84,31 @@ TEST_CASE("a call on a device returns before its work has run, and goes to the s
   CHECK(y.read() == std::vector<float>{0, 0, 0});
   first.synchronize();
   CHECK(y.read() == std::vector<float>{5, 10, 15});
+}
+
+TEST_CASE("streams may go out of use in any order, and at the end of their thread") {
+  const CudaEnvironment env;
+  const DeviceScale layer;
+  const Stream first(cuda0), second(cuda0);
+  const DeviceTensor x(cuda0, {1, 2, 3}), y(cuda0, {0, 0, 0});
+  const auto call = [&] {
+    DLTensor out = y.view();
+    layer(x.view(), out);
+  };
+  auto outer = std::make_unique<use_stream>(first);
+  auto inner = std::make_unique<use_stream>(second);
+  outer.reset();
+  call();
+  CHECK(control(cuda0).waiting(fake(second)) == 1);
+  inner.reset();
+  std::thread([&] {
+    static thread_local std::unique_ptr<use_stream> kept;  // made before all that use_stream may keep for the thread
+    kept = std::make_unique<use_stream>(first);
+    call();
+  }).join();
+  CHECK(control(cuda0).waiting(fake(first)) == 1);
+  call();
+  CHECK(control(cuda0).waiting(fake(first)) == 1);
 }
 
 TEST_CASE("an event is done when what was before it in its stream has run, and another stream may wait for it") {

@@ -133,6 +133,8 @@ TEST_CASE("a kernel that faults loses its device alone, whose every later use na
     check_says(error_of([&] { norm(x.view, y.view); }),
                {"layer `LayerNorm` on " + to_string(broken), "device lost", fault,
                 "hidden_states float32[2, 64] on " + to_string(broken)});
+    const DeviceTensor elsewhere(other, f32, {2, 64});
+    check_says(error_of([&] { copy(x.view, elsewhere.view); }), {to_string(broken) + " is lost: ", fault});
     call_silu(silu, other);
     const DeviceList list = list_devices(broken.type);
     REQUIRE(list.devices.size() == 2);

@@ -16,6 +16,12 @@ namespace layerhub {
 namespace device {
 struct StreamState;
 struct EventState;
+
+// What a thread has put in use: a list of its scopes, the innermost first.
+struct ChosenStream {
+  std::shared_ptr<StreamState> stream;
+  ChosenStream* outer = nullptr;
+};
 }  // namespace device
 
 // A point in a stream. Copies are the same event. [thread-safe]
@@ -66,7 +72,8 @@ class LAYERHUB_API Stream {
   std::shared_ptr<device::StreamState> state_;
 };
 
-// While it lives, this thread's calls on the stream's device go to the stream. Scopes nest; one per device counts.
+// While it lives, this thread's calls on the stream's device go to the stream. Scopes nest; the innermost of a device
+// counts. It is destroyed in its thread, at the latest when that ends.
 class LAYERHUB_API use_stream {
  public:
   explicit use_stream(const Stream& stream);
@@ -75,7 +82,7 @@ class LAYERHUB_API use_stream {
   use_stream& operator=(const use_stream&) = delete;
 
  private:
-  std::shared_ptr<device::StreamState> stream_, outer_;
+  device::ChosenStream chosen_;
 };
 
 }  // namespace layerhub

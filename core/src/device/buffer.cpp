@@ -176,6 +176,11 @@ void copy(const DLTensor& from, const DLTensor& to, const Stream* stream) {
   } else if (source.type != kDLCPU && target.type != kDLCPU && source.type != target.type) {
     device::copy_through_host(from, to, stream);
   } else {
+    for (const Device taking_part : {source, target}) {
+      if (taking_part.type != kDLCPU) {
+        device::need_device(device::find_device(taking_part));
+      }
+    }
     const Device runs = target.type != kDLCPU && (stream == nullptr || stream->device() == target) ? target : source;
     device::enqueue(device::find_device(runs), from, to, stream);
   }

@@ -80,6 +80,13 @@ void lose(DeviceState& device, std::string_view said);
 // Throws Error(device_lost) that names the device and what became of it.
 [[noreturn]] void throw_lost(DeviceState& device);
 
+// Throws that where it is lost.
+inline void need_device(DeviceState& device) {
+  if (device.lost.load(std::memory_order_acquire)) {
+    throw_lost(device);
+  }
+}
+
 // Throws Error for a status of the runtime: "<act> on <device> failed: ...".
 [[noreturn]] void throw_failure(DeviceState& device, std::string_view act, std::int32_t status,
                                 const plugin::ErrorText& text);
@@ -87,9 +94,7 @@ void lose(DeviceState& device, std::string_view said);
 // Runs one function of the runtime and throws what it reports.
 template <class Function>
 void ask(DeviceState& device, std::string_view act, Function&& function) {
-  if (device.lost.load(std::memory_order_acquire)) {
-    throw_lost(device);
-  }
+  need_device(device);
   plugin::ErrorText text;
   if (const std::int32_t status = function(device.runtime.table(), &text.error); status != LH_OK) {
     throw_failure(device, act, status, text);

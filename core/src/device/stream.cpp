@@ -15,15 +15,8 @@ namespace layerhub {
 namespace device {
 namespace {
 
-// What this thread has put in use, the innermost scope of a device alone.
-std::vector<std::shared_ptr<StreamState>>& chosen() {
-  static thread_local std::vector<std::shared_ptr<StreamState>> streams;
-  return streams;
-}
-
-auto find_chosen(const DeviceState& device) {
-  return std::find_if(chosen().begin(), chosen().end(), [&](const auto& s) { return &s->device == &device; });
-}
+// A pointer, so that it outlives what a thread keeps until it ends, scopes included.
+thread_local ChosenStream* innermost = nullptr;
 
 DeviceState& device_with_streams(Device device) {
   if (device.type == kDLCPU) {
@@ -36,8 +29,12 @@ DeviceState& device_with_streams(Device device) {
 }  // namespace
 
 StreamState* chosen_stream(const DeviceState& device) noexcept {
-  const auto found = find_chosen(device);
-  return found == chosen().end() ? nullptr : found->get();
+  for (const ChosenStream* scope = innermost; scope != nullptr; scope = scope->outer) {
+    if (&scope->stream->device == &device) {
+      return scope->stream.get();
+    }
+  }
+  return nullptr;
 }
 
 StreamState& stream_in_use(DeviceState& device) {
@@ -141,21 +138,16 @@ void Stream::wait(const Event& event) const {
   });
 }
 
-use_stream::use_stream(const Stream& stream) : stream_(stream.state_) {
-  auto& chosen = device::chosen();
-  if (const auto found = device::find_chosen(stream_->device); found != chosen.end()) {
-    outer_ = std::exchange(*found, stream_);
-  } else {
-    chosen.push_back(stream_);
-  }
+use_stream::use_stream(const Stream& stream) : chosen_{stream.state_, device::innermost} {
+  device::innermost = &chosen_;
 }
 
 use_stream::~use_stream() {
-  const auto found = device::find_chosen(stream_->device);
-  if (outer_ != nullptr) {
-    *found = std::move(outer_);
-  } else {
-    device::chosen().erase(found);
+  for (device::ChosenStream** scope = &device::innermost; *scope != nullptr; scope = &(*scope)->outer) {
+    if (*scope == &chosen_) {
+      *scope = chosen_.outer;
+      return;
+    }
   }
 }
 
