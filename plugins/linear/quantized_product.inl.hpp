@@ -3,7 +3,7 @@
 //
 // One to a few rows (decode) read the packed tile as it comes: memory is the limit, and what there is to unpack hides
 // behind it, as long as its lines are asked for some way ahead. Many rows (a prompt) are bound by arithmetic, of which
-// unpacking would be a quarter: 64 of them share it. A tile is unpacked to bytes and float scales in pieces that stay
+// unpacking would be a quarter: 128 of them share it. A tile is unpacked to bytes and float scales in pieces that stay
 // in the nearest cache, and each group of rows is multiplied with that.
 //
 // In registers are a sum for each row of a group and each vector of outputs that is computed at once. A step loads the
@@ -201,6 +201,19 @@ void add_groups(const std::uint8_t* weights, std::int64_t first_block, std::int6
   }
 }
 
+// A block's codes of one column, for the outputs of a part.
+template <Codes codes>
+Integers column_codes(const std::uint8_t* record, int part, unsigned column) {
+  const std::uint8_t* lines = record + PackedRows::header_bytes(codes) + part * vector_bytes;
+  if constexpr (codes == Codes::bytes) {
+    const auto four = reinterpret_cast<Integers>(load_bytes(lines + column / 4 * line_bytes));
+    return four << static_cast<int>(24 - 8 * (column % 4)) >> 24;
+  } else {
+    const auto eight = reinterpret_cast<Bits>(load_bytes(lines + column % 16 / 4 * line_bytes));
+    return reinterpret_cast<Integers>(eight >> (8 * (column % 4) + 4 * (column / 16)) & 15);
+  }
+}
+
 // What the outliers of a row add, each with its column of the tile.
 template <Codes codes>
 void add_outliers(const std::uint8_t* weights, const RoundedRows& x, std::int64_t row, float* sums) {
@@ -210,15 +223,12 @@ void add_outliers(const std::uint8_t* weights, const RoundedRows& x, std::int64_
     std::memcpy(&eight, places + begin, sizeof eight);
     for (; eight != 0; eight &= ~(std::uint64_t{0xff} << (std::countr_zero(eight) / 8 * 8))) {
       const std::int64_t block = begin + std::countr_zero(eight) / 8;
-      const int column = places[block] - 1;
       const std::uint8_t* record = weights + block * Packed<codes>::block_bytes;
+      const unsigned column = places[block] - 1u;
+      const float outlier = x.outliers(row)[block];
       for (int part = 0; part < parts; ++part) {
-        const Pair pair = Packed<codes>::pair(record, part, column % 16 / 4);
-        const auto four = reinterpret_cast<Integers>(column < 16 ? pair.low : pair.high);
-        // One byte of the four columns, with its sign where codes have one.
-        const int shift = 8 * (column % 4);
-        const Integers code = codes == Codes::bytes ? four << (24 - shift) >> 24 : four >> shift & 15;
-        const Floats scale = Packed<codes>::scales(record, part) * x.outliers(row)[block];
+        const Integers code = column_codes<codes>(record, part, column);
+        const Floats scale = Packed<codes>::scales(record, part) * outlier;
         float* to = sums + part * lanes;
         const float too_much = codes == Codes::bytes ? bytes_offset : 0;  // the sums of the block hold the outlier
         store(to, load(to, Whole{}) + (__builtin_convertvector(code, Floats) - too_much) * scale, Whole{});
