@@ -56,9 +56,9 @@ struct TvmFfiCall {
 
 void compare_tvm_ffi(const Peers& peers) {
   const TvmFfiCall rows[] = {
-      {"unchecked", "a call of 2 DLTensors, tvm-ffi's Function, unchecked, faster by", false},
-      {"owned", "a call of 2 tensors, tvm-ffi's Function with its counted tensors, faster by", false},
-      {"checked", "a call of 2 DLTensors, tvm-ffi's Function, checked by its kernel, faster by", true},
+      {"unchecked", "2 DLTensors through tvm-ffi's Function, unchecked, faster by", false},
+      {"owned", "2 counted tensors through tvm-ffi's Function, unchecked, faster by", false},
+      {"checked", "2 DLTensors through tvm-ffi's Function, checked in the kernel, faster by", true},
   };
   const Goal goal = at_least(4);
   if (peers.tvm_ffi.empty()) {
@@ -69,7 +69,9 @@ void compare_tvm_ffi(const Peers& peers) {
     return;
   }
   constexpr int calls = 1'000'000;
-  Worker theirs({peers.tvm_ffi + "/tvm_ffi_worker", peers.tvm_ffi + "/tvm_ffi_kernel.so"}, 1);
+  Worker theirs({peers.tvm_ffi + "/tvm_ffi_worker", peers.tvm_ffi + "/tvm_ffi_kernel-O2.so",
+                 peers.tvm_ffi + "/tvm_ffi_kernel-O3.so"},
+                1);
   print_version(theirs);
   Unchecked unchecked;
   Checked checked;
@@ -107,7 +109,7 @@ std::unique_ptr<Worker> start_python_kernels(const Peers& peers, const char* nam
 }
 
 void compare_python_call(const Peers& peers) {
-  const char* name = "SiluAndMul bfloat16 [1 x 64], a call of the Hub's layer in Python, faster by";
+  const char* name = "SiluAndMul bfloat16 [1 x 64], the Hub's layer called in Python, faster by";
   const std::unique_ptr<Worker> theirs = start_python_kernels(peers, name, at_least(40));
   if (theirs) {
     SiluAndMul layer;
