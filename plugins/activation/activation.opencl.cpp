@@ -20,13 +20,13 @@ float fast_gelu(float x) { return x * sigmoid(1.59576912f * x * (1.0f + 0.044715
 float quick_gelu(float x) { return x * sigmoid(1.702f * x); }
 float relu(float x) { return x <= 0.0f ? 0.0f : x; }
 
-__kernel void unary(__global const X* x, int x0, __global X* y, int y0, long n) {
+__kernel void unary(__global const X* x, long x0, __global X* y, long y0, long n) {
   const long i = get_global_id(0);
   if (i < n) STOREX(y, y0 + i, ACTIVATION(LOADX(x, x0 + i)));
 }
 
 // A row of x is two halves of `width`; the activation is of half ACTIVATED.
-__kernel void gated(__global const X* x, int x0, __global X* y, int y0, long n, int width) {
+__kernel void gated(__global const X* x, long x0, __global X* y, long y0, long n, int width) {
   const long i = get_global_id(0);
   if (i >= n) return;
   const long first = x0 + i / width * 2 * width + i % width;

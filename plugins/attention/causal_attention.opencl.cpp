@@ -22,15 +22,15 @@ constexpr const char* source = R"cl(
 #define ITEMS 64
 #define COLUMNS ((WIDTH + ITEMS - 1) / ITEMS)
 
-__kernel void append(__global const X* x, int x0, __global W* cache, int c0, long n, long at) {
+__kernel void append(__global const X* x, long x0, __global W* cache, long c0, long n, long at) {
   const long i = get_global_id(0);
   if (i < n) STOREW(cache, c0 + at + i, LOADX(x, x0 + i));
 }
 
 // q, y: [tokens, q_heads, WIDTH]; caches: [capacity, kv_heads, WIDTH]; shared: query heads of a key head.
 __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
-void attend(__global const X* q, int q0, __global const W* keys, int k0, __global const W* values, int v0,
-            __global X* y, int y0, int q_heads, int kv_heads, int shared, int before, float scale) {
+void attend(__global const X* q, long q0, __global const W* keys, long k0, __global const W* values, long v0,
+            __global X* y, long y0, int q_heads, int kv_heads, int shared, int before, float scale) {
   __local float queries[HEADS * WIDTH], scores[HEADS * ITEMS], tops[HEADS], factors[HEADS], totals[HEADS];
   const int item = get_local_id(0), token = get_group_id(0), kv_head = get_group_id(1);
   const int first = kv_head * shared + get_group_id(2) * HEADS;

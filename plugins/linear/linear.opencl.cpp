@@ -57,16 +57,15 @@ inline void read_unit(__global const uchar* row, long unit, float* out) {
 
 // Where row r of a tensor of up to three dimensions begins: `inner` rows of pitch `pitch`, `outer` apart.
 typedef struct {
-  int inner, pitch, outer;
+  long pitch, outer;
+  int inner;
 } Rows;
-inline long row_of(Rows rows, int r) {
-  return (long)(r / rows.inner) * rows.outer + (long)(r % rows.inner) * rows.pitch;
-}
+inline long row_of(Rows rows, int r) { return r / rows.inner * rows.outer + r % rows.inner * rows.pitch; }
 
 // x: [rows, k], weight: [n, row_elements of weight_type], y: [rows, n]
 __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
-void linear(__global const X* x, int x0, __global const weight_type* weight, int w0, __global const float* bias, int b0,
-            __global X* y, int y0, int rows, int n, int k, int row_elements, Rows x_rows, Rows y_rows) {
+void linear(__global const X* x, long x0, __global const weight_type* weight, long w0, __global const float* bias,
+            long b0, __global X* y, long y0, int rows, int n, int k, int row_elements, Rows x_rows, Rows y_rows) {
   __local float partial[ITEMS * ROWS];
   const int item = get_local_id(0), output = get_group_id(0), first = get_group_id(1) * ROWS;
   const int count = min(ROWS, rows - first);
@@ -134,14 +133,15 @@ class Linear {
 
  private:
   struct Rows {  // as the source has it
-    cl_int inner = 1, pitch = 0, outer = 0;
+    cl_long pitch = 0, outer = 0;
+    cl_int inner = 1;
   };
   static Rows rows_of(const DLTensor& x) {
     Rows rows;
     if (x.ndim > 1) {
       rows.inner = static_cast<cl_int>(std::max<std::int64_t>(x.shape[x.ndim - 2], 1));
-      rows.pitch = static_cast<cl_int>(x.strides[x.ndim - 2]);
-      rows.outer = x.ndim == 3 ? static_cast<cl_int>(x.strides[0]) : 0;
+      rows.pitch = x.strides[x.ndim - 2];
+      rows.outer = x.ndim == 3 ? x.strides[0] : 0;
     }
     return rows;
   }

@@ -28,7 +28,7 @@ float sum_of_group(float value, __local float* partial) {
 }
 
 __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
-void rms_norm(__global const X* x, int x0, __global const W* w, int w0, __global X* y, int y0, int width,
+void rms_norm(__global const X* x, long x0, __global const W* w, long w0, __global X* y, long y0, int width,
               float epsilon) {
   __local float partial[ITEMS];
   const long row = (long)get_group_id(0) * width;
@@ -45,8 +45,8 @@ void rms_norm(__global const X* x, int x0, __global const W* w, int w0, __global
 
 // The sum is computed twice: the second time where its element is also written, which may be the residual's own place.
 __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
-void residual_rms_norm(__global const X* x, int x0, __global const X* residual, int r0, __global const W* w, int w0,
-                       __global X* y, int y0, __global X* total, int t0, int width, float epsilon) {
+void residual_rms_norm(__global const X* x, long x0, __global const X* residual, long r0, __global const W* w, long w0,
+                       __global X* y, long y0, __global X* total, long t0, int width, float epsilon) {
   __local float partial[ITEMS];
   const long row = (long)get_group_id(0) * width;
   float squares = 0;
@@ -63,8 +63,8 @@ void residual_rms_norm(__global const X* x, int x0, __global const X* residual, 
 }
 
 __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
-void layer_norm(__global const X* x, int x0, __global const W* w, int w0, __global const W* bias, int b0,
-                __global X* y, int y0, int width, float epsilon) {
+void layer_norm(__global const X* x, long x0, __global const W* w, long w0, __global const W* bias, long b0,
+                __global X* y, long y0, int width, float epsilon) {
   __local float partial[ITEMS];
   const long row = (long)get_group_id(0) * width;
   float sum = 0, squares = 0;

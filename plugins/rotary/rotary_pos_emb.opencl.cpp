@@ -13,8 +13,9 @@ constexpr std::size_t group = 64;
 
 // x, y: [tokens, heads, 2 * pairs]; cosines and sines: [tokens, angles], of which the first `pairs` count.
 constexpr const char* source = R"cl(
-__kernel void rotate_pairs(__global const X* x, int x0, __global X* y, int y0, __global const W* cosines, int c0,
-                           __global const W* sines, int s0, long n, int heads, int pairs, int angles, int interleaved) {
+__kernel void rotate_pairs(__global const X* x, long x0, __global X* y, long y0, __global const W* cosines, long c0,
+                           __global const W* sines, long s0, long n, int heads, int pairs, int angles,
+                           int interleaved) {
   const long i = get_global_id(0);
   if (i >= n) return;
   const long row = i / pairs, angle = row / heads * angles + i % pairs;

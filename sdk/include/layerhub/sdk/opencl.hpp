@@ -116,12 +116,12 @@ class Launch {
   ~Launch() { program_.give_back(name_, kernel_); }
   Launch(const Launch&) = delete;
 
-  // Two arguments: the buffer, and the offset of the first element in elements (int).
+  // Two arguments: the buffer, and the offset of the first element in elements (long: a buffer may hold a whole model).
   Launch& tensor(const DLTensor& x) {
     buffer(x.data);
-    return value(static_cast<cl_int>(x.byte_offset / ((x.dtype.bits * x.dtype.lanes + 7) / 8)));
+    return value(static_cast<cl_long>(x.byte_offset / ((x.dtype.bits * x.dtype.lanes + 7) / 8)));
   }
-  Launch& optional_tensor(const DLTensor* x) { return x == nullptr ? buffer(nullptr).value(cl_int{0}) : tensor(*x); }
+  Launch& optional_tensor(const DLTensor* x) { return x == nullptr ? buffer(nullptr).value(cl_long{0}) : tensor(*x); }
   Launch& buffer(void* memory) { return argument(sizeof(cl_mem), &memory); }
   template <class T>
   Launch& value(T number) {
