@@ -112,7 +112,9 @@ int run(const Options& options) {
     }
   }
   need_devices(parse_placement(options.devices));
-  progress("loading " + options.model);
+  if (!options.session) {  // whoever starts one reads answers
+    progress("loading " + options.model);
+  }
   const Gguf file(options.model);
   const Tokenizer tokenizer(file);
   Model model(file);

@@ -108,8 +108,6 @@ void compare_first_token(const Peers& peers) {
                      compare_measured(ours, theirs, peers.report.pairs()), at_most(1));
     fmt::print("  the tokens: {} and {}\n", our_text, their_text);
   }
-  peers.report.not_measured("choosing among processor levels, ggml_backend_load_all, faster by", at_least(10),
-                            "it needs a build of ggml for 14 kinds of processors, which is not made here");
 }
 
 void measure_memory(const Peers& peers) {
