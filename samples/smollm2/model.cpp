@@ -58,10 +58,12 @@ void Model::angles(std::int64_t first, Tensor& cos, Tensor& sin) const {
   }
 }
 
-void Model::run_attention(std::int64_t block, const PassMemory& m, std::int64_t tokens, const Tensor& cos,
+// From here on the stream has only its last `wanted` tokens: what they attend to is all that they need of the others.
+void Model::run_attention(std::int64_t block, const PassMemory& m, std::int64_t wanted, const Tensor& cos,
                           const Tensor& sin, Stream& stream, Sequence& s) const {
   const Block& b = blocks_[static_cast<std::size_t>(block)];
   const Config& c = config_;
+  const std::int64_t tokens = stream.residual.rows();
   bring(stream, placement_.of(Part::attention), m, s);
   Tensor normed = first_rows(m.attention_input, tokens);
   timed(b.attention_norm, stream.added, stream.residual, normed, stream.residual);
@@ -74,22 +76,22 @@ void Model::run_attention(std::int64_t block, const PassMemory& m, std::int64_t 
   Tensor attended = first_rows(m.attended, tokens), attended_heads = attended.heads(c.heads);
   timed(b.attention, q_turned, k_turned, v.heads(c.kv_heads), k_cache, v_cache, s.length,
         1 / std::sqrt(static_cast<float>(c.head_size)), attended_heads);
-  timed(b.o, attended, stream.added);
+  const std::int64_t first = tokens - wanted;
+  stream = {stream.residual.rows_from(first, wanted), stream.added.rows_from(first, wanted)};
+  timed(b.o, attended.rows_from(first, wanted), stream.added);
 }
 
-void Model::run_mlp(std::int64_t block, const PassMemory& m, std::int64_t tokens, Stream& stream, Sequence& s) const {
+void Model::run_mlp(std::int64_t block, const PassMemory& m, Stream& stream, Sequence& s) const {
   const Block& b = blocks_[static_cast<std::size_t>(block)];
   bring(stream, placement_.of(Part::mlp), m, s);
-  Tensor normed = first_rows(m.mlp_input, tokens);
+  Tensor normed = first_rows(m.mlp_input, stream.residual.rows());
   timed(b.mlp_norm, stream.added, stream.residual, normed, stream.residual);
   timed(b.mlp, normed, stream.added);
 }
 
-// Of the stream's last `rows` tokens.
-void Model::run_head(const PassMemory& m, std::int64_t rows, Stream& stream, Sequence& s, Tensor& logits) const {
+void Model::run_head(const PassMemory& m, Stream& stream, Sequence& s, Tensor& logits) const {
   const layerhub::Device head = placement_.of(Part::head);
-  const std::int64_t first = stream.residual.rows() - rows;
-  stream = {stream.residual.rows_from(first, rows), stream.added.rows_from(first, rows)};
+  const std::int64_t rows = stream.residual.rows();
   bring(stream, head, m, s);
   Tensor normed = first_rows(m.head_input, rows);
   timed(output_norm_, stream.added, stream.residual, normed, stream.residual);
@@ -122,16 +124,16 @@ void Model::forward(std::span<const TokenId> tokens, Sequence& s, bool every_tok
     cos = cos_there;
     sin = sin_there;
   }
+  const std::int64_t rows = every_token ? count : 1;
   for (std::int64_t block = 0; block < config_.n_blocks; ++block) {
-    run_attention(block, memory, count, cos, sin, stream, s);
-    run_mlp(block, memory, count, stream, s);
+    run_attention(block, memory, block + 1 == config_.n_blocks ? rows : count, cos, sin, stream, s);
+    run_mlp(block, memory, stream, s);
   }
   s.length += count;
 
-  const std::int64_t rows = every_token ? count : 1;
   logits.resize(static_cast<std::size_t>(rows * config_.vocabulary));
   Tensor out = matrix(logits.data(), rows, config_.vocabulary);
-  run_head(memory, rows, stream, s, out);
+  run_head(memory, stream, s, out);
 }
 
 }  // namespace smollm2

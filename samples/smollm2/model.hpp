@@ -88,11 +88,10 @@ class Model {
   void read_weights();
   void embed(std::span<const TokenId> tokens, Tensor& x) const;
   void angles(std::int64_t first, Tensor& cos, Tensor& sin) const;
-  void run_attention(std::int64_t block, const PassMemory& memory, std::int64_t tokens, const Tensor& cos,
+  void run_attention(std::int64_t block, const PassMemory& memory, std::int64_t wanted, const Tensor& cos,
                      const Tensor& sin, Stream& stream, Sequence& sequence) const;
-  void run_mlp(std::int64_t block, const PassMemory& memory, std::int64_t tokens, Stream& stream,
-               Sequence& sequence) const;
-  void run_head(const PassMemory& memory, std::int64_t rows, Stream& stream, Sequence& sequence, Tensor& logits) const;
+  void run_mlp(std::int64_t block, const PassMemory& memory, Stream& stream, Sequence& sequence) const;
+  void run_head(const PassMemory& memory, Stream& stream, Sequence& sequence, Tensor& logits) const;
 
   const Gguf& file_;
   Placement placement_;
