@@ -10,8 +10,11 @@ Placement parse_placement(const std::vector<std::string>& texts) {
   Placement placement;
   for (const std::string& text : texts) {
     const std::size_t equals = text.find('=');
-    const layerhub::Device device =
-        layerhub::parse_device(equals == std::string::npos ? text : text.substr(equals + 1));
+    const std::string name = equals == std::string::npos ? text : text.substr(equals + 1);
+    if (name.empty()) {
+      throw std::invalid_argument("--device " + text + ": it names no device; give cpu, opencl, cuda or rocm");
+    }
+    const layerhub::Device device = layerhub::parse_device(name);
     if (equals == std::string::npos) {
       placement.devices.fill(device);
       continue;

@@ -14,6 +14,11 @@ for device in cuda:63 rocm:63 opencl:63 mlp=cuda:63; do
   grep -qE "^device ${device#*=}: .+" <<<"$said" && [ "$(wc -l <<<"$said")" = 1 ] ||
     { printf -- '--device %s: not one line about it:\n%s\n' "$device" "$said"; bad=1; }
 done
+for device in '' mlp= attention=; do
+  said=$("$program" --model "$model" --device "$device" --tokens 1 2>&1)
+  [ $? = 1 ] && grep -qE "^--device ${device}: it names no device; .+" <<<"$said" ||
+    { printf -- '--device "%s": not one line about it:\n%s\n' "$device" "$said"; bad=1; }
+done
 # Kernels that are switched off are missed as plainly.
 said=$(LAYERHUB_DISABLE=1 "$program" --model "$model" --hub --tokens 1 2>&1)
 [ $? = 1 ] && grep -qE '^[A-Za-z_]+ on cpu: .*LAYERHUB_DISABLE' <<<"$said" &&
