@@ -32,7 +32,8 @@ struct Device {
 // "cpu", "cuda:1" (the ordinal is left out for the cpu). [thread-safe]
 LAYERHUB_API std::string to_string(Device device);
 
-// Reads "cuda" or "cuda:1". Throws Error(invalid_argument) that lists the known types. [thread-safe]
+// Reads "cuda" or "cuda:1". Types are those that DLPack has a number for; a mapping also knows xpu, npu, tpu and
+// neuron, for which there are no runtimes. Throws Error(invalid_argument) that lists the known types. [thread-safe]
 LAYERHUB_API Device parse_device(std::string_view text);
 
 // What a device can do. CPU: the x86-64 level 1 to 4; CUDA: major * 10 + minor, 90 for sm_90.

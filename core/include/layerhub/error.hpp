@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What went wrong, as a value: every refusal of the loader is a Reason; the policy turns it into a fallback (the
-// reason is kept for explain()) or into an Error that is thrown on the control path. The call path throws only after
-// a kernel reported failure.
+// reason is kept for explain()) or into an Error that is thrown on the control path. The call path throws
+// only after a kernel reported failure, or where a call's tensors are on several devices or on one that is not there.
 #pragma once
 
 #include <layerhub/export.hpp>

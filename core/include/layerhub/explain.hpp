@@ -18,7 +18,7 @@ namespace layerhub {
 struct BindingInfo {
   std::string repo_id;   // "layerhub/norm"; the path of a local repository that names none
   std::string revision;  // "v1"
-  std::string kernel;    // the implementation: "vector (x86-64-v4)"
+  std::string kernel;    // the implementation: "vector"
   Device device;
   std::string library;         // the file that was opened
   std::uint64_t declined = 0;  // calls that ran the own forward since the kernel returned LH_DECLINED

@@ -38,7 +38,7 @@ struct KernelizeReport {
   struct Layer {
     std::string name;
     bool kernel = false;    // false: its own forward
-    std::string served_by;  // "layerhub/norm@v1: v4 on cpu", or the reason in one line
+    std::string served_by;  // "layerhub/norm@v1: opencl on opencl:0", or the reason in one line
   };
   std::vector<Layer> layers;
 

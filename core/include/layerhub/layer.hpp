@@ -16,6 +16,11 @@
 //                                                   float, double    a float that changes from call to call
 // forward is one function (no overloads, no template), returns nothing and writes into tensors that the caller has.
 //
+// The own forward is given the tensors as they are, those of another device too, whose data may be no address of this
+// process. A layer that can read the cpu's alone is bound with Fallback::never where it runs on another device, or its
+// forward looks at the device first. Tensors on several devices in one call are an Error(invalid_argument) where a
+// kernel serves the layer, and so is a device that is not there.
+//
 // Calling is [thread-safe] as far as the host's own forward is. A copy of a layer is unbound, a moved one keeps its
 // binding; copying, moving, assigning and destroying are for when no call of the layer is in flight.
 #pragma once

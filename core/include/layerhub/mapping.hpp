@@ -53,6 +53,7 @@ LAYERHUB_API Mode parse_mode(std::string_view text);
 //   when_missing         own forward              error                      error
 //   when_unsupported     own forward              own forward                error
 //   always               own forward              own forward                own forward, with a warning
+// A device that is not there is an error under every policy: no forward could reach its tensors.
 // Without a policy, entries that a host registered are held to when_unsupported and those of automatic_mapping to
 // always.
 enum class Fallback : std::uint8_t { never = 1, when_missing, when_unsupported, always };
