@@ -16,7 +16,11 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#ifdef __clang__
+#define _Bool bool  // the header of glibc 2.36 is C here: g++ takes it in C++ too
+#endif
 #include <sys/platform/x86.h>
+#undef _Bool
 #endif
 
 namespace layerhub {
