@@ -15,7 +15,6 @@ namespace layerhub::attention {
 
 constexpr std::int64_t few_rows = 4;
 constexpr std::int64_t prefetched_positions = 64;  // how far ahead: some microseconds of work
-constexpr std::int64_t line_bytes = 64;
 
 // Asks for the lines of `count` elements, `step` elements a position, that are as many positions behind `from`. Never
 // faults: what is not there is not fetched.
@@ -23,7 +22,7 @@ template <class C>
 void prefetch_row(const C* from, std::int64_t step, std::int64_t count) {
   constexpr auto size = static_cast<std::int64_t>(sizeof(C));
   const char* line = reinterpret_cast<const char*>(from) + prefetched_positions * step * size;
-  for (std::int64_t i = 0; i < count * size; i += line_bytes) {
+  for (std::int64_t i = 0; i < count * size; i += cache_line_bytes) {
     _mm_prefetch(line + i, _MM_HINT_T0);
   }
 }

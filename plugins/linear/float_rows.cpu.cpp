@@ -3,6 +3,7 @@
 
 #include <layerhub/sdk/cpu.hpp>
 #include <layerhub/sdk/tensor.hpp>
+#include <layerhub/sdk/vector.hpp>
 
 #include <algorithm>
 
@@ -11,7 +12,7 @@ namespace layerhub::linear {
 // In pieces of as many columns as a line of the weight's rows holds, so that each line is read once.
 template <class T>
 void FloatRows::pack_tile(const DLTensor& weight, std::int64_t index) {
-  constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
+  constexpr std::int64_t line = sdk::cache_line_bytes / static_cast<std::int64_t>(sizeof(T));
   T* to = reinterpret_cast<T*>(memory_.data()) + index * tile_rows * columns_;
   const std::int64_t first = index * tile_rows, rows = std::min(tile_rows, rows_ - first);
   for (std::int64_t begin = 0; begin < columns_; begin += line) {

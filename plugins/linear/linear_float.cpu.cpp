@@ -47,11 +47,7 @@ class LinearFloat {
   }
 
   void infer(InferCall& call) const {
-    std::int64_t rows = 1;
-    for (int d = 0; d + 1 < call.in[0].ndim; ++d) {
-      rows *= call.in[0].dim[d];
-    }
-    call.forward_workspace = GroupedRows::bytes(rows, weight_.columns());
+    call.forward_workspace = GroupedRows::bytes(row_count(call.in[0]), weight_.columns());
   }
 
   void forward(const lh_call& call) const {

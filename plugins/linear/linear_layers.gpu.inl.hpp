@@ -133,11 +133,7 @@ class SwiGLUMLPLayer {
   }
 
   void infer(InferCall& call) const {
-    std::int64_t rows = 1;
-    for (int d = 0; d + 1 < call.in[0].ndim; ++d) {
-      rows *= call.in[0].dim[d];
-    }
-    call.forward_workspace = 2 * bytes_between(rows);
+    call.forward_workspace = 2 * bytes_between(row_count(call.in[0]));
   }
 
   void forward(const lh_call& call) const {

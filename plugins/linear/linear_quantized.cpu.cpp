@@ -91,11 +91,7 @@ void project(const lh_call& call, std::span<const Projection> projections) {
 }
 
 void infer_workspace(InferCall& call, std::int64_t blocks) {
-  std::int64_t rows = 1;
-  for (int d = 0; d + 1 < call.in[0].ndim; ++d) {
-    rows *= call.in[0].dim[d];
-  }
-  call.forward_workspace = RoundedRows::bytes(rows, blocks);
+  call.forward_workspace = RoundedRows::bytes(row_count(call.in[0]), blocks);
 }
 
 class LinearQuantized {

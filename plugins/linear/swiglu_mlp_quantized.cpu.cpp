@@ -46,10 +46,7 @@ class SwiGLUMLPQuantized {
   void update_params(const CreateArgs& args) { *this = SwiGLUMLPQuantized(args); }
 
   void infer(InferCall& call) const {
-    std::int64_t rows = 1;
-    for (int d = 0; d + 1 < call.in[0].ndim; ++d) {
-      rows *= call.in[0].dim[d];
-    }
+    const std::int64_t rows = row_count(call.in[0]);
     call.forward_workspace = RoundedRows::bytes(rows, gate_.blocks()) + RoundedRows::bytes(rows, down_.blocks());
   }
 

@@ -30,7 +30,9 @@ class LayerNorm {
 
   void update_params(const CreateArgs& args) { *this = LayerNorm(args); }
 
-  static void infer(InferCall& call) { call.backward_workspace = inferred_rows(call.in[0]) * sizeof(Moments); }
+  static void infer(InferCall& call) {
+    call.backward_workspace = static_cast<std::size_t>(row_count(call.in[0])) * sizeof(Moments);
+  }
 
   void forward(const lh_call& call) const {
     const DLTensor &x = *call.in[0], &y = *call.out[0];

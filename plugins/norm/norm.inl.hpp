@@ -183,13 +183,4 @@ void write_param_gradient(const lh_host* host, DLTensor* grad_param, std::int64_
   });
 }
 
-// The rows of an input, from its inferred shape.
-inline std::size_t inferred_rows(const lh_shape& shape) {
-  std::size_t rows = 1;
-  for (std::int32_t d = 0; d + 1 < shape.ndim; ++d) {
-    rows *= static_cast<std::size_t>(shape.dim[d]);
-  }
-  return rows;
-}
-
 }  // namespace layerhub::norm

@@ -203,10 +203,7 @@ class BackwardBlocks {
 
   // Bytes for `sums` partial rows a block.
   std::size_t workspace(const lh_shape& x, int sums) const {
-    std::int64_t rows = 1;
-    for (std::int32_t d = 0; d + 1 < x.ndim; ++d) {
-      rows *= x.dim[d];
-    }
+    const std::int64_t rows = row_count(x);
     const std::int64_t width = x.dim[x.ndim - 1];
     const int team = team_for(width, held_elements, least_team);
     unsigned most = count(rows, threads);

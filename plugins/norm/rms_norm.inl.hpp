@@ -25,7 +25,9 @@ class RmsNorm {
 
   void update_params(const CreateArgs& args) { *this = RmsNorm(args); }
 
-  static void infer(InferCall& call) { call.backward_workspace = inferred_rows(call.in[0]) * sizeof(float); }
+  static void infer(InferCall& call) {
+    call.backward_workspace = static_cast<std::size_t>(row_count(call.in[0])) * sizeof(float);
+  }
 
   void forward(const lh_call& call) const {
     const DLTensor &x = *call.in[0], &y = *call.out[0];

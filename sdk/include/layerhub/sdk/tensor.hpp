@@ -28,6 +28,15 @@ inline std::int64_t row_count(const DLTensor& tensor) {
   return rows;
 }
 
+// The same of an inferred shape.
+inline std::int64_t row_count(const lh_shape& shape) {
+  std::int64_t rows = 1;
+  for (std::int32_t d = 0; d + 1 < shape.ndim; ++d) {
+    rows *= shape.dim[d];
+  }
+  return rows;
+}
+
 inline std::int64_t element_count(const DLTensor& tensor) { return row_count(tensor) * last_dim(tensor); }
 
 inline bool is_dense(const DLTensor& tensor) {

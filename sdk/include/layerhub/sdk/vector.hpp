@@ -30,6 +30,7 @@ inline constexpr int vector_bytes = 16;
 #endif
 
 inline constexpr int lanes = vector_bytes / 4;
+inline constexpr std::int64_t cache_line_bytes = 64;
 
 using Floats [[gnu::vector_size(vector_bytes)]] = float;
 using Integers [[gnu::vector_size(vector_bytes)]] = std::int32_t;
@@ -292,9 +293,8 @@ inline void stream_register(void* to, Register v) {
 
 // Elements of T in a cache line, all of whose registers are streamed one after the other: a line that leaves the
 // processor's buffers in parts is written in parts.
-inline constexpr std::int64_t line_bytes = 64;
 template <class T>
-inline constexpr std::int64_t line_elements = line_bytes / static_cast<std::int64_t>(sizeof(T));
+inline constexpr std::int64_t line_elements = cache_line_bytes / static_cast<std::int64_t>(sizeof(T));
 
 // [i, end) a vector at a time, and the last part.
 template <class T, class Produce>
@@ -321,7 +321,7 @@ void prefetch_ahead(const T* x) {
 template <std::int64_t bytes, class T>
 void prefetch_ahead(const T* x) {
 #pragma GCC unroll 20
-  for (std::int64_t i = 0; i < bytes; i += 64) {
+  for (std::int64_t i = 0; i < bytes; i += cache_line_bytes) {
     prefetch_ahead(reinterpret_cast<const char*>(x) + i);
   }
 }
@@ -344,7 +344,7 @@ void write(T* y, std::int64_t count, bool is_streamed, Produce&& produce, Prepar
   std::int64_t i = 0;
   if (is_streamed) {
     const auto beyond_line =
-        static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(y) % detail::line_bytes / sizeof(T));
+        static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(y) % cache_line_bytes / sizeof(T));
     const std::int64_t head = beyond_line == 0 ? 0 : line - beyond_line;
     if (head <= count) {
       detail::write_vectors(y, 0, head, produce);
