@@ -195,6 +195,7 @@ function(_layerhub_add_opencl_variant target name)
   endif()
   _layerhub_is_missing(opencl missing)
   if(NOT missing)
+    set(PLUGIN_RESIDENT TRUE)  # the programs that it has built are kept for the life of the process
     _layerhub_add_host_library(${target}-opencl12 ${name} opencl12 ${LAYERHUB_OPENCL_CAPABILITY} ""
       "${LAYERHUB_CPU_v2_FLAGS}" "${sources}")
     _layerhub_publish_variant(${target} opencl ${LAYERHUB_OPENCL_BACKEND} "" ${target}-opencl12
