@@ -8,7 +8,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 packages_build="g++ cmake ninja-build libboost1.81-dev libboost-filesystem1.81-dev libfmt-dev nlohmann-json3-dev
   libcli11-dev libdlpack-dev libtomlplusplus-dev libsodium-dev opencl-headers"
 packages_python="python3-pip"
-packages_test="catch2 libboost-context1.81-dev ocl-icd-libopencl1 pocl-opencl-icd"
+packages_opencl="ocl-icd-libopencl1 pocl-opencl-icd"
+packages_test="catch2 libboost-context1.81-dev $packages_opencl"
 packages_lint="clang-tidy"
 packages_hip="hipcc"  # with ROCm's runtime, headers and clang: some 700 MB
 

@@ -20,7 +20,7 @@ struct Vendor {
   static std::string why_none(cudaError_t code) {
     const Version driver = version();
     if (driver.major == 0) {
-      return "no driver of NVIDIA is installed";
+      return "no driver of NVIDIA is installed; install it, or use another device";
     }
     const std::string installed = std::to_string(driver.major) + "." + std::to_string(driver.minor);
     if (code == cudaErrorInsufficientDriver) {
@@ -29,7 +29,7 @@ struct Vendor {
              std::to_string(needed.minor) + " or newer is needed";
     }
     return code == cudaSuccess || code == cudaErrorNoDevice
-               ? "the driver of CUDA " + installed + " finds no device"
+               ? "the driver of CUDA " + installed + " finds no device; nvidia-smi lists what it sees"
                : "the driver of CUDA " + installed + " gives no devices: " + cudaGetErrorName(code);
   }
 

@@ -78,12 +78,13 @@ Devices enumerate() {
   }
   cl_uint count = 0;
   if (const cl_int code = api().clGetPlatformIDs(0, nullptr, &count); code != CL_SUCCESS || count == 0) {
-    found.why_none = "no OpenCL driver is installed";  // the loader's own code for that is an extension's
+    // The loader's own code for that is an extension's.
+    found.why_none = "no OpenCL driver is installed; install that of the device, or pocl-opencl-icd for the processor";
     return found;
   }
   std::vector<cl_platform_id> platforms(count);
   api().clGetPlatformIDs(count, platforms.data(), nullptr);
-  found.why_none = "no driver of OpenCL has a device";
+  found.why_none = "no driver of OpenCL has a device; clinfo lists what they see";
   for (const cl_platform_id platform : platforms) {
     add_devices_of(platform, found);
   }

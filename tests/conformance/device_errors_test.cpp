@@ -40,14 +40,61 @@ TEST_CASE("a device that is not there is an error that says how many there are")
 
 TEST_CASE("the cpu is one device, and a text that names another of it lists what there is") {
   CHECK(parse_device("cpu:0") == Device::cpu());
-  for (const char* text : {"cpu:1", "xpu", "gpu", "", "cuda:", "cuda:-1"}) {
+  for (const char* text : {"xpu", "gpu", ""}) {
     CHECK_THAT(
         error_of([&] { parse_device(text); }),
         Contains("device `" + std::string(text) + "`: it is not known; name one of cpu, cuda, rocm, opencl, mps"));
   }
+  for (const char* text : {"cuda:", "cuda:-1", "cuda:x", "cuda:1x", "cuda:99999999999"}) {
+    CHECK_THAT(error_of([&] { parse_device(text); }), Contains("device `" + std::string(text) + "`: ") &&
+                                                          Contains("is no ordinal; write cuda:0 for the first"));
+  }
+  CHECK_THAT(error_of([] { parse_device("cpu:1"); }), Contains("there is one cpu; write cpu"));
   CHECK(device_info({kDLCPU, 1}).device == Device::cpu());
   CHECK(Buffer({kDLCUDAHost, 0}, 16).device() == Device::cpu());
   CHECK_THAT(error_of([] { native_handle(Device::cpu(), "any"); }), Contains("device cpu: it has no runtime"));
+}
+
+TEST_CASE("explain says that a device is missing, before a call and after the call that failed for it") {
+  const CudaEnvironment env;
+  const DeviceScale layer;
+  const Device absent = Device::cuda(7);
+  for (const std::string& text : {explain(layer, {.device = absent}), explain_json(layer, {.device = absent})}) {
+    CHECK_THAT(text, Contains("layerhub/device-cuda@v1 has 2") && !Contains("policy"));
+  }
+  CHECK_THAT(error_of([&] { kernelize(layer, {.device = absent, .fallback = Fallback::always}); }),
+             Contains("layer `Scale`: device cuda:7: it is not there"));
+  CHECK_THAT(explain(layer), Contains("on cuda:7, inference: an error, since nothing can be computed there") &&
+                                 Contains("layerhub/device-cuda@v1 has 2"));
+}
+
+TEST_CASE("explain says that a device is lost") {
+  const CudaEnvironment env;
+  const DeviceScale layer;
+  const DeviceTensor x(cuda0, {1, 2, 3});
+  control(cuda0).fault(0);
+  CHECK_THROWS(x.read());
+  CHECK_THAT(explain(layer, {.device = cuda0}), Contains("cuda:0 is lost: the fake faulted"));
+}
+
+TEST_CASE("explain refuses the mapped repository's other variants as variants, and other repositories by the mapping") {
+  CudaEnvironment env;
+  env.add("scale_cpu");
+  env.add("scale_cuda_90");
+  const DeviceScale layer;
+  CHECK_THAT(explain(layer, {.device = cuda0}),
+             Contains("- fakes/scale@v1 scale_cpu.so `fake`: layerhub1-cu130-x86_64-linux fits better") &&
+                 Contains("- fakes/scale-90@v1 scale_cuda_90.so `fake`: the mapping names fakes/scale@v1"));
+}
+
+TEST_CASE("a layer that was found automatically, but not for a device, is told to install a variant for it") {
+  TestEnvironment env;
+  env.add("device_cuda");
+  env.add("scale_cpu");
+  const use_kernel_mapping scope(automatic_mapping());
+  const DeviceScale layer;
+  CHECK_THAT(explain(layer, {.device = cuda0}),
+             Contains("device type `cuda`; install a variant of its plugin for this device"));
 }
 
 TEST_CASE("a device type that no plugin can serve is an error that says so, whichever repositories are allowed") {
@@ -168,6 +215,12 @@ TEST_CASE("a copy is refused whose shape is negative or that has no memory") {
     nowhere.data = nullptr;
     CHECK_THAT(error_of([&] { copy(nowhere, as_dltensor(host)); }), Contains("copy from") && Contains("no memory"));
   }
+}
+
+TEST_CASE("a copy between two shapes is refused with both") {
+  const CudaEnvironment env;
+  const DeviceTensor x(cuda0, {1, 2, 3}), y(cuda0, {1, 2});
+  CHECK_THAT(error_of([&] { copy(x.view(), y.view()); }), Contains("their shapes differ, [3] and [2]"));
 }
 
 TEST_CASE("what a runtime does not have is unsupported, and the error says what it was asked for") {

@@ -7,6 +7,7 @@
 #include <layerhub/error.hpp>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -44,7 +45,9 @@ std::string misfit(const DLTensor& from, const DLTensor& to) {
     return "their dtypes differ; convert on one of the two devices";
   }
   if (from.ndim != to.ndim || !std::equal(from.shape, from.shape + from.ndim, to.shape)) {
-    return "their shapes differ";
+    return fmt::format("their shapes differ, [{}] and [{}]; give the two one shape",
+                       fmt::join(from.shape, from.shape + from.ndim, ", "),
+                       fmt::join(to.shape, to.shape + to.ndim, ", "));
   }
   if (std::any_of(from.shape, from.shape + from.ndim, [](std::int64_t size) { return size < 0; })) {
     return "a size of their shape is negative";

@@ -77,18 +77,23 @@ Device parse_device(std::string_view text) {
   const std::size_t colon = text.find(':');
   const device::DeviceType* type = device::find_device_type(text.substr(0, colon));
   Device device;
-  bool valid = type != nullptr && type->has_code;
-  if (valid && colon != std::string_view::npos) {
+  const auto refuse = [&](const std::string& fact) {
+    throw Error(
+        make_reason(ErrorCode::invalid_argument, "device", fmt::format("device `{}`: {}", printable(text), fact)));
+  };
+  if (type == nullptr || !type->has_code) {
+    refuse(fmt::format("it is not known; name one of {}, with :ordinal where there are several",
+                       device::known_device_types(device::Known::to_tensors)));
+  }
+  if (colon != std::string_view::npos) {
     const char* end = text.data() + text.size();
     const auto read = std::from_chars(text.data() + colon + 1, end, device.ordinal);
-    valid = read.ec == std::errc() && read.ptr == end && device.ordinal >= 0 &&
-            (device.ordinal == 0 || type->code != kDLCPU);
-  }
-  if (!valid) {
-    throw Error(
-        make_reason(ErrorCode::invalid_argument, "device",
-                    fmt::format("device `{}`: it is not known; name one of {}, with :ordinal where there are several",
-                                printable(text), device::known_device_types(device::Known::to_tensors))));
+    if (read.ec != std::errc() || read.ptr != end || device.ordinal < 0) {
+      refuse(fmt::format("what follows the colon is no ordinal; write {}:0 for the first", type->name));
+    }
+    if (device.ordinal != 0 && type->code == kDLCPU) {
+      refuse("there is one cpu; write cpu");
+    }
   }
   device.type = type->code;
   return device;

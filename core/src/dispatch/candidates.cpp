@@ -76,8 +76,11 @@ class Listing {
       if (selection_->resolved == nullptr) {
         return {selection_->refused->reason.rule, selection_->refused->reason.text};
       }
-      if (selection_->resolved->folder != plugin.folder) {
+      if (!is_named(plugin)) {
         return {"mapping", fmt::format("the mapping names {}", selection_->ref.text())};
+      }
+      if (plugin.misfit.empty() && selection_->resolved->folder != plugin.folder) {
+        return {"variant", fmt::format("{} fits better", selection_->resolved->variant)};
       }
     }
     if (!plugin.misfit.empty()) {
@@ -87,6 +90,14 @@ class Listing {
       return {"version", fmt::format("{} is newer", newest_.at(plugin.repo_id))};
     }
     return {};
+  }
+
+  // In any of its variants.
+  bool is_named(const hub::Found& plugin) const {
+    const hub::Resolved& resolved = *selection_->resolved;
+    return resolved.folder == plugin.folder ||
+           (!selection_->ref.local && resolved.metadata.repo == plugin.repo_id &&
+            resolved.metadata.revision == plugin.revision);
   }
 
   Verdict judge_kernel(const hub::Found& plugin, const hub::LibraryVerdict& library,

@@ -89,6 +89,11 @@ std::string host_type_name(const LayerType& type) {
   return type.host_type == nullptr ? "a kernel function" : boost::core::demangle(type.host_type->name());
 }
 
+bool has_no_device(const dispatch::Decision& decision) {
+  return decision.selection != nullptr && decision.selection->refused &&
+         decision.selection->refused->kind == dispatch::Refusal::no_device;
+}
+
 }  // namespace
 
 std::string explain_layer(const LayerRef& layer) {
@@ -101,9 +106,11 @@ std::string explain_layer(const LayerRef& layer) {
                                                      dispatch::under(row, current), row.served_by()));
   }
   if (state.refused) {
-    text += dispatch::decision_text(*state.refused,
-                                    fmt::format("on {}, {}: an error, since its policy allows no fallback",
-                                                to_string(state.refused->device), to_string(state.refused->mode)));
+    const dispatch::Decision& refused = *state.refused;
+    text += dispatch::decision_text(
+        refused, fmt::format("on {}, {}: an error, since {}", to_string(refused.device), to_string(refused.mode),
+                             has_no_device(refused) ? "nothing can be computed there"
+                                                    : "its policy allows no fallback"));
   }
   if (state.rows.empty() && !state.refused) {
     text += "not bound yet: call it, or kernelize it\n";

@@ -99,7 +99,13 @@ bool supports(const hub::KernelInfo& kernel, Mode mode) {
 
 bool falls_back(Fallback policy, Refusal refusal) {
   const PolicyRow& row = row_of(policy);
-  return refusal == Refusal::missing ? row.missing : refusal == Refusal::unsupported ? row.unsupported : row.failed;
+  switch (refusal) {
+    case Refusal::missing: return row.missing;
+    case Refusal::unsupported: return row.unsupported;
+    case Refusal::failed: return row.failed;
+    case Refusal::no_device: break;
+  }
+  return false;
 }
 
 }  // namespace dispatch

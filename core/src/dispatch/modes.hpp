@@ -22,8 +22,8 @@ std::string registration_fault(Mode mode);
 // Whether the kernel can do what a mode asks for.
 bool supports(const hub::KernelInfo& kernel, Mode mode);
 
-// What kind of refusal a layer met: the columns of Fallback's table.
-enum class Refusal : std::uint8_t { missing, unsupported, failed };
+// What kind of refusal a layer met: the columns of Fallback's table, and a device on which nothing can be computed.
+enum class Refusal : std::uint8_t { missing, unsupported, failed, no_device };
 
 // Whether the policy lets the layer run its own forward.
 bool falls_back(Fallback policy, Refusal refusal);

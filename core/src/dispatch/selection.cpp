@@ -37,6 +37,20 @@ void say_once(const hub::Resolved& resolved) {
   }
 }
 
+// Whether nobody but automatic_mapping has mapped the layer.
+bool is_automatic(const DeviceEntries& devices) {
+  for (const auto& [device, intervals] : devices) {
+    for (const IntervalEntry& interval : intervals) {
+      for (const auto& [mode, entry] : interval.modes) {
+        if (!entry.automatic) {
+          return false;
+        }
+      }
+    }
+  }
+  return true;
+}
+
 // Each step adds to the selection and goes on, or refuses.
 class Selector {
  public:
@@ -90,23 +104,28 @@ class Selector {
       return &device->second;
     }
     refuse(Refusal::missing, ErrorCode::no_mapping, "device",
-           fmt::format("No layer mapping for `{}` with device type `{}`; map it for this device too", layer_, device_));
+           fmt::format("No layer mapping for `{}` with device type `{}`; {}", layer_, device_,
+                       is_automatic(devices) ? "install a variant of its plugin for this device" : "map it for this device too"));
     return nullptr;
   }
 
-  // A device that is not there, or lost, is an error whatever the policy: nothing can be computed on it.
-  DeviceInfo ask_device() const {
+  // A device that is not there, or lost, is an error whatever the policy.
+  bool ask_device() {
     try {
-      return device::capabilities_of(selection_->device.device);
+      selection_->device = device::capabilities_of(selection_->device.device);
+      return true;
     } catch (const Error& error) {
       Reason reason = error.reason();
       reason.text = fmt::format("layer `{}`: {}", layer_, reason.text);
-      throw Error(std::move(reason));
+      refuse(Refusal::no_device, std::move(reason));
+      return false;
     }
   }
 
   const IntervalEntry* find_interval(const std::vector<IntervalEntry>& intervals) {
-    selection_->device = ask_device();
+    if (!ask_device()) {
+      return nullptr;
+    }
     const IntervalEntry* interval = narrowest(intervals, selection_->device.capability);
     if (interval == nullptr) {
       refuse(Refusal::missing, ErrorCode::no_mapping, "capability",

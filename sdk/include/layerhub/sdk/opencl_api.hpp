@@ -36,13 +36,13 @@ inline Api load_api() {
   Api api;
   void* library = dlopen("libOpenCL.so.1", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    api.missing = "no OpenCL loader (libOpenCL.so.1) is installed";
+    api.missing = "no OpenCL loader (libOpenCL.so.1) is installed; install ocl-icd-libopencl1 and the device's driver";
     return api;
   }
 #define LAYERHUB_OPENCL_FIND(name)                                         \
   api.name = reinterpret_cast<decltype(api.name)>(dlsym(library, #name));  \
   if (api.name == nullptr) {                                               \
-    api.missing = "the OpenCL loader is older than 1.2: it has no " #name; \
+    api.missing = "the OpenCL loader is older than 1.2; install a newer one: it has no " #name; \
   }
   LAYERHUB_OPENCL_FUNCTIONS(LAYERHUB_OPENCL_FIND)
 #undef LAYERHUB_OPENCL_FIND
