@@ -5,8 +5,6 @@
 #include "base/json.hpp"
 #include "base/reason.hpp"
 #include "commands.hpp"
-#include "device/cpu_device.hpp"
-#include "device/device_types.hpp"
 #include "dispatch/candidates.hpp"
 #include "dispatch/decision.hpp"
 
@@ -49,11 +47,19 @@ std::set<std::string> serving(const std::vector<Candidate>& candidates) {
   return repositories;
 }
 
-void print_people(const Options& options, const Question& question, const std::vector<Candidate>& candidates,
-                  const hub::SystemFacts& facts) {
+// "cpu with AMD EPYC (x86-64 level 3)", or why it can't be described.
+std::string described(Device device) {
+  try {
+    const DeviceInfo info = device_info(device);
+    return fmt::format("{} with {} ({})", to_string(device), info.name, capability_text(info));
+  } catch (const Error& error) {
+    return error.reason().text;
+  }
+}
+
+void print_people(const Options& options, const Question& question, const std::vector<Candidate>& candidates) {
   if (question.selection != nullptr || !candidates.empty()) {
-    fmt::print("layer `{}` on {} with {} (x86-64 level {})\n\n", options.subject, options.device,
-               device::processor_name(), facts.cpu_capability);
+    fmt::print("layer `{}` on {}\n\n", options.subject, described(question.device));
   }
   if (question.selection != nullptr) {
     fmt::print("{}\n", dispatch::text_of(question.selection->steps));
@@ -97,7 +103,7 @@ int explain(const Options& options) {
   const std::vector<Candidate> candidates =
       dispatch::list_candidates(options.subject, question.device, question.mode, question.selection.get(), hub);
   options.json ? print_machine(options, question, candidates)
-               : print_people(options, question, candidates, hub.facts());
+               : print_people(options, question, candidates);
   const std::size_t found = serving(candidates).size();
   if (question.selection == nullptr && found > 1) {
     fmt::print(stderr,

@@ -42,6 +42,7 @@ Json json_of(const hub::LibraryVerdict& verdict) {
   return {{"file", verdict.library->file},
           {"capability", verdict.library->capability},
           {"features", verdict.library->features},
+          {"runtime", verdict.library->runtime.empty() ? Json() : Json(verdict.library->runtime)},
           {"refused", verdict.reason.empty() ? Json() : Json(verdict.reason)},
           {"kernels", kernels}};
 }
@@ -59,7 +60,13 @@ int info(const Options& options) {
     const std::vector<int> versions = hub.versions(ref.value().repo_id);
     ref.value().revision = versions.empty() ? "v1" : fmt::format("v{}", versions.back());
   }
-  const Result<hub::Resolved> resolved = hub.resolve(ref.value(), options.device);
+  Result<hub::Resolved> resolved = hub.resolve(ref.value(), options.device);
+  if (!resolved) {  // the runtime of a device is a plugin for the host
+    Result<hub::Resolved> runtime = hub.resolve(ref.value(), "cpu");
+    if (runtime && !runtimes_of(runtime.value().metadata).empty()) {
+      resolved = std::move(runtime);
+    }
+  }
   if (!resolved) {
     return print_error(resolved.error(), options.json);
   }
@@ -76,6 +83,10 @@ int info(const Options& options) {
     for (const hub::KernelInfo& kernel : verdict.library->kernels) {
       rows.push_back({verdict.library->file, verdict.reason.empty() ? "yes" : verdict.reason, kernel.layer,
                       kernel.implementation, arguments_of(kernel)});
+    }
+    if (!verdict.library->runtime.empty()) {
+      rows.push_back({verdict.library->file, verdict.reason.empty() ? "yes" : verdict.reason, "", "",
+                      runtimes_of(metadata)});
     }
   }
   if (options.json) {

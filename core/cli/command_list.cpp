@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// layerhub list: every plugin in the plugin directories, with its layers or with what is wrong with it.
+// layerhub list: every plugin in the plugin directories, with its layers, with the devices that it is a runtime for, or
+// with what is wrong with it.
 #include "base/json.hpp"
 #include "base/reason.hpp"
 #include "commands.hpp"
@@ -40,7 +41,9 @@ int list(const Options& options) {
     broken |= !plugin.metadata;
     const std::set<std::string> layers = plugin.metadata ? layers_of(plugin.metadata.value()) : std::set<std::string>{};
     rows.push_back({plugin.repo_id, plugin.revision, plugin.variant,
-                    state.empty() ? fmt::format("{}", fmt::join(layers, ", ")) : "- " + state});
+                    !state.empty()    ? "- " + state
+                    : !layers.empty() ? fmt::format("{}", fmt::join(layers, ", "))
+                                      : runtimes_of(plugin.metadata.value())});
     json.push_back({{"repo", plugin.repo_id},
                     {"revision", plugin.revision},
                     {"variant", plugin.variant},

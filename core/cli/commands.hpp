@@ -5,6 +5,8 @@
 
 #include "hub/resolver.hpp"
 
+#include <layerhub/device.hpp>
+
 #include <string>
 #include <vector>
 
@@ -21,6 +23,7 @@ struct Options {
   bool json = false;
 };
 
+int devices(const Options& options);
 int list(const Options& options);
 int info(const Options& options);
 int versions(const Options& options);
@@ -28,6 +31,11 @@ int explain(const Options& options);
 int lock(const Options& options);
 
 hub::Resolver resolver(const Options& options);
+
+// "x86-64 level 3", "capability 90", "capability 90, sm_90".
+std::string capability_text(const DeviceInfo& info);
+// What the libraries of a device plugin are for: "runtime for cuda devices". Empty where they bring none.
+std::string runtimes_of(const hub::Metadata& metadata);
 
 // Aligned columns; the first row is the heading.
 void print_table(const std::vector<std::vector<std::string>>& rows);

@@ -18,15 +18,18 @@ struct Command {
   const char* subject;  // what it is asked about; nullptr: nothing
   const char* help;
   int (*run)(const layerhub::cli::Options&);
-  const char* takes = "";  // of the options that few commands have: "m" --mapping and --mode, "o" --output
+  const char* takes = "";  // of the options that not all have: "d" --device, "m" --mapping and --mode, "o" --output
 };
 
 constexpr std::array commands{
+    Command{"devices", nullptr, "the devices that kernels can run on here, and why others are missing",
+            &layerhub::cli::devices},
     Command{"list", nullptr, "every plugin in the plugin directories", &layerhub::cli::list},
-    Command{"info", "REPO", "org/name or org/name@revision: its libraries and kernels", &layerhub::cli::info},
-    Command{"versions", "REPO", "org/name: its versions, and why a variant does not fit", &layerhub::cli::versions},
+    Command{"info", "REPO", "org/name or org/name@revision: its libraries and kernels", &layerhub::cli::info, "d"},
+    Command{"versions", "REPO", "org/name: its versions, and why a variant does not fit", &layerhub::cli::versions,
+            "d"},
     Command{"explain", "LAYER", "which kernel would serve a layer here, and why not another", &layerhub::cli::explain,
-            "m"},
+            "dm"},
     Command{"lock", nullptr, "pin what a mapping comes to here: repository, variant, library, digest, kernels",
             &layerhub::cli::lock, "mo"},
 };
@@ -50,8 +53,10 @@ int main(int argc, char** argv) {
     CLI::App* sub = app.add_subcommand(command.name, command.help);
     sub->add_flag("--json", options.json, "JSON instead of a table");
     sub->add_option("--plugins", options.plugins, "a plugin directory, before those of LAYERHUB_PATH; may be repeated");
-    sub->add_option("--device", options.device, "the device type");
     const std::string_view takes = command.takes;
+    if (takes.find('d') != std::string_view::npos) {
+      sub->add_option("--device", options.device, "the device type");
+    }
     if (takes.find('m') != std::string_view::npos) {
       sub->add_option("--mapping", options.mapping, "a mapping file; without one, what the automatic mapping finds");
       sub->add_option("--mode", options.mode, "inference or training, with |capture or |deterministic behind it");

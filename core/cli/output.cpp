@@ -15,6 +15,16 @@ hub::Resolver resolver(const Options& options) {
   return {hub::plugin_roots(options.plugins), device::facts_for_listing()};
 }
 
+std::string runtimes_of(const hub::Metadata& metadata) {
+  std::string text;
+  for (const hub::LibraryInfo& library : metadata.libraries) {
+    if (!library.runtime.empty() && text.find(library.runtime) == std::string::npos) {
+      text += fmt::format("{}runtime for {} devices", text.empty() ? "" : ", ", library.runtime);
+    }
+  }
+  return text;
+}
+
 void print_table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;
   for (const std::vector<std::string>& row : rows) {

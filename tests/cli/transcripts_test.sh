@@ -17,11 +17,13 @@ transcripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build_dir=$2 write=${3:-} bad=0
 
 add() {
-  local fake repo revision folder
+  local fake repo revision backend folder
   for fake in "$@"; do
     repo=$(sed -n 's/.*"repo": "\([^"]*\)".*/\1/p' "$build_dir/tests/fakes/$fake.json" | head -1)
     revision=$(sed -n 's/.*"revision": "\([^"]*\)".*/\1/p' "$build_dir/tests/fakes/$fake.json" | head -1)
-    folder=plugins/$repo/$revision/build/layerhub1-cpu-x86_64-linux
+    backend=cpu
+    ! grep -q '"type": "cuda"' "$build_dir/tests/fakes/$fake.json" || backend=cu130
+    folder=plugins/$repo/$revision/build/layerhub1-$backend-x86_64-linux
     mkdir -p "$folder"
     cp "$build_dir/tests/fakes/$fake.so" "$folder/"
     cp "$build_dir/tests/fakes/$fake.json" "$folder/metadata.json"
@@ -45,8 +47,8 @@ replay() {
         printf '%s\n' "$line"
         (cd "$here" && bash -c "${line#\$ }") >"$here.output" 2>&1 </dev/null
         status=$?
-        sed -E "s|$here|HERE|g; s/with .* \(x86-64/with CPU (x86-64/; s|sha256-[A-Za-z0-9+/=]{44}|DIGEST|; s/ +$//" \
-          "$here.output"
+        sed -E "s|$here|HERE|g; s/with .* \(x86-64/with CPU (x86-64/; s/^(cpu +x86-64 level 1  ).*/\1CPU/
+          s|sha256-[A-Za-z0-9+/=]{44}|DIGEST|; s/ +$//" "$here.output"
         [ $status = 0 ] || echo "[$status]"
         ;;
     esac

@@ -187,6 +187,25 @@ TEST_CASE("a buffer that is destroyed under work goes back when the work has run
   CHECK(y.read() == std::vector<float>{5, 10, 15});
 }
 
+TEST_CASE("a buffer that is destroyed under work which no event can mark goes back after a wait for the work") {
+  const CudaEnvironment env;
+  const DeviceScale layer;
+  const Stream stream(cuda0);
+  const DeviceTensor y(cuda0, {0, 0, 0});
+  DLTensor out = y.view();
+  const std::size_t before = control(cuda0).allocated(0);
+  {
+    const DeviceTensor x(cuda0, {1, 2, 3});
+    const use_stream scope(stream);
+    layer(x.view(), out);
+    control(cuda0).refuse_events(0, true);
+  }
+  control(cuda0).refuse_events(0, false);
+  CHECK(control(cuda0).waiting(fake(stream)) == 0);
+  CHECK(control(cuda0).allocated(0) == before);
+  CHECK(y.now(stream) == std::vector<float>{5, 10, 15});
+}
+
 TEST_CASE("buffers that are destroyed after their stream go back when the work that it was given has run") {
   const CudaEnvironment env;
   const DeviceScale layer;

@@ -52,7 +52,7 @@ struct Allocation {
 
 struct FakeDevice {
   std::size_t limit = std::size_t{1} << 30, allocated = 0;
-  bool faults = false, lost = false;
+  bool faults = false, lost = false, has_events = true;
   double clock = 0;  // seconds; each step takes one millisecond
   std::set<Queue*> queues;
 };
@@ -147,7 +147,8 @@ constexpr FakeControl control{[](FakeStream* stream) {
                               [](std::uint32_t ordinal, std::size_t bytes) { device_at(ordinal).limit = bytes; },
                               [](std::uint32_t ordinal) { return device_at(ordinal).allocated; },
                               [] { return current_ordinal; },
-                              [](std::uint32_t ordinal) { current_ordinal = ordinal; }};
+                              [](std::uint32_t ordinal) { current_ordinal = ordinal; },
+                              [](std::uint32_t ordinal, bool refused) { device_at(ordinal).has_events = !refused; }};
 
 struct FakeRuntime {
   static std::int32_t count(std::uint32_t* out, [[maybe_unused]] lh_error* error) {
@@ -272,6 +273,9 @@ struct FakeRuntime {
     std::lock_guard lock(state().mutex);
     if (const std::int32_t status = check(ordinal, error)) {
       return status;
+    }
+    if (!device_at(ordinal).has_events) {
+      return fail(error, LH_OUT_OF_MEMORY, "no memory for an event");
     }
     const auto event =
         std::make_shared<Event>(Event{&queue_of(stream), queue_of(stream).steps.empty(), device_at(ordinal).clock});

@@ -30,6 +30,7 @@ struct FakeControl {
   std::size_t (*allocated)(std::uint32_t ordinal);  // bytes that are not released
   std::uint32_t (*current)();                       // of the calling thread
   void (*set_current)(std::uint32_t ordinal);
+  void (*refuse_events)(std::uint32_t ordinal, bool refused);  // as a driver does that has no memory for another
 };
 
 }  // namespace layerhub::testing

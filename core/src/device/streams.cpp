@@ -25,12 +25,16 @@ void drop_done(const DeviceState& device, std::vector<void*>& events) {
   });
 }
 
-// An event behind all that the stream was given; none where the device is lost.
+// An event behind all that the stream was given; none where the device is lost. Where the driver has none to give, this
+// waits for the stream: better than memory that goes back under running work.
 void add_event(const DeviceState& device, void* stream, std::vector<void*>& events) {
   plugin::ErrorText text;
   void* event = nullptr;
-  if (device.runtime.table().event_record(ordinal_of(device), stream, &event, &text.error) == LH_OK) {
+  const std::int32_t status = device.runtime.table().event_record(ordinal_of(device), stream, &event, &text.error);
+  if (status == LH_OK) {
     events.push_back(event);
+  } else if (status != LH_DEVICE_LOST) {
+    device.runtime.table().stream_synchronize(ordinal_of(device), stream, &text.error);
   }
 }
 
