@@ -142,12 +142,13 @@ need_nvcc() {
 }
 
 # configure FOLDER sample|test [CMAKE OPTION...]: once; what changes later is the build tool's to see. A
-# folder made for tests serves samples as well.
+# folder made for tests serves samples as well, whatever its options.
 configure() {
   local folder=$1 kind=$2 stamp=$1/.configured have options=(-DLAYERHUB_BUILD_TESTS=OFF)
   shift 2
   have=$(cat "$stamp" 2>/dev/null)
-  [ "$have" != "$kind $root $*" ] && [ "$kind $have" != "sample test $root $*" ] || return 0
+  [ "$have" != "$kind $root $*" ] || return 0
+  [[ "$kind $* $have " != "sample  test $root "* ]] || return 0
   [ "$kind" = sample ] || options=(-DLAYERHUB_BUILD_TESTS=ON)
   mkdir -p "$folder"
   if ! grep -qsx "CMAKE_HOME_DIRECTORY:INTERNAL=$root" "$folder/CMakeCache.txt"; then  # none, or another place's

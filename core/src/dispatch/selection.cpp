@@ -105,7 +105,8 @@ class Selector {
     }
     refuse(Refusal::missing, ErrorCode::no_mapping, "device",
            fmt::format("No layer mapping for `{}` with device type `{}`; {}", layer_, device_,
-                       is_automatic(devices) ? "install a variant of its plugin for this device" : "map it for this device too"));
+                       is_automatic(devices) ? "install a variant of its plugin for this device"
+                                             : "map it for this device too"));
     return nullptr;
   }
 
