@@ -15,8 +15,8 @@ TEST_CASE("every kernel of the cpu that this one can run keeps to its layer's re
 }
 
 TEST_CASE("every kernel of another device that is here keeps to its layer's reference") {
-  // Nothing is kept on disk: PoCL compiles a kernel a second time where it is asked for a program's bytes, and keeps its
-  // own cache. A hundred shapes make a hundred programs.
+  // Nothing is kept on disk: PoCL compiles a kernel a second time where it is asked for a program's bytes, and has a
+  // cache of its own. A hundred shapes make a hundred programs.
   ::setenv("LAYERHUB_CACHE", "/dev/null", 1);
   for (const DLDeviceType device_type : {kDLOpenCL, kDLCUDA, kDLROCM}) {
     check_kernels(open_built_plugins(LAYERHUB_PLUGIN_ROOT, device_type));
