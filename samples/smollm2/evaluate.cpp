@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <span>
 #include <stdexcept>
@@ -18,7 +19,7 @@ using Json = nlohmann::json;
 
 Json read(const std::string& path) {
   std::ifstream file(path);
-  if (!file) {
+  if (!file || std::filesystem::is_directory(path)) {
     throw std::runtime_error(path + ": it cannot be opened; give a JSON file of cases");
   }
   try {

@@ -19,6 +19,9 @@ for device in '' mlp= attention=; do
   [ $? = 1 ] && grep -qE "^--device ${device}: it names no device; .+" <<<"$said" ||
     { printf -- '--device "%s": not one line about it:\n%s\n' "$device" "$said"; bad=1; }
 done
+said=$("$program" --model "$model" --evaluate "${model%/*}" 2>&1)
+[ $? = 1 ] && grep -qE '^[^ ]+: it cannot be opened; give a JSON file of cases$' <<<"$said" ||
+  { printf -- '--evaluate FOLDER: not one line about it:\n%s\n' "$said"; bad=1; }
 # Kernels that are switched off are missed as plainly.
 said=$(LAYERHUB_DISABLE=1 "$program" --model "$model" --hub --tokens 1 2>&1)
 [ $? = 1 ] && grep -qE '^[A-Za-z_]+ on cpu: .*LAYERHUB_DISABLE' <<<"$said" &&
