@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// layerhub devices: the devices that this machine has through the runtimes in the plugin directories, and of each type
-// that has none the reason.
+// layerhub devices: the devices that this machine has, each with the plugin that is its runtime, and of each type that
+// has none the reason.
 #include "base/json.hpp"
 #include "commands.hpp"
+#include "device/device_table.hpp"
 #include "device/device_types.hpp"
 
 #include <layerhub/device.hpp>
@@ -18,11 +19,19 @@ std::string memory_of(const DeviceInfo& info) {
   return info.total_memory == 0 ? "" : fmt::format("{:.1f} GiB", static_cast<double>(info.total_memory) / gibibyte);
 }
 
-Json json_of(const DeviceInfo& info) {
+// "layerhub/device-cuda@v1", also where its driver finds no device. Empty for the cpu, and where no runtime opens.
+std::string runtime_of(const device::DeviceType& type) {
+  const Result<device::Runtime*> runtime = device::find_runtime(type.code);
+  return runtime ? runtime.value()->name() : "";
+}
+
+Json json_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
+
+Json json_of(const DeviceInfo& info, const std::string& runtime) {
   return {{"device", to_string(info.device)}, {"name", info.name},
           {"capability", info.capability},    {"arch", info.arch},
           {"features", info.features},        {"driver", info.driver},
-          {"total_memory", info.total_memory}};
+          {"runtime", json_or_null(runtime)}, {"total_memory", info.total_memory}};
 }
 
 }  // namespace
@@ -36,19 +45,20 @@ std::string capability_text(const DeviceInfo& info) {
 
 int devices(const Options& options) {
   Json json = Json::array();
-  std::vector<std::vector<std::string>> rows{{"device", "memory", "can", "name"}};
+  std::vector<std::vector<std::string>> rows{{"device", "memory", "can", "runtime", "name"}};
   for (const device::DeviceType& type : device::device_types()) {
     if (!type.has_code) {
       continue;
     }
     const DeviceList list = list_devices(type.code);
+    const std::string runtime = runtime_of(type);
     for (const DeviceInfo& info : list.devices) {
-      rows.push_back({to_string(info.device), memory_of(info), capability_text(info), info.name});
-      json.push_back(json_of(info));
+      rows.push_back({to_string(info.device), memory_of(info), capability_text(info), runtime, info.name});
+      json.push_back(json_of(info, runtime));
     }
     if (list.devices.empty() && type.version != nullptr) {  // of the other types nobody has a runtime yet
-      rows.push_back({std::string(type.name), "", "", "- " + list.reason});
-      json.push_back({{"device", type.name}, {"missing", list.reason}});
+      rows.push_back({std::string(type.name), "", "", runtime, "- " + list.reason});
+      json.push_back({{"device", type.name}, {"missing", list.reason}, {"runtime", json_or_null(runtime)}});
     }
   }
   if (options.json) {

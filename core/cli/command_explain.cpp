@@ -102,8 +102,7 @@ int explain(const Options& options) {
   const hub::Resolver hub = resolver(options);
   const std::vector<Candidate> candidates =
       dispatch::list_candidates(options.subject, question.device, question.mode, question.selection.get(), hub);
-  options.json ? print_machine(options, question, candidates)
-               : print_people(options, question, candidates);
+  options.json ? print_machine(options, question, candidates) : print_people(options, question, candidates);
   const std::size_t found = serving(candidates).size();
   if (question.selection == nullptr && found > 1) {
     fmt::print(stderr,

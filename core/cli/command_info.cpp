@@ -85,8 +85,8 @@ int info(const Options& options) {
                       kernel.implementation, arguments_of(kernel)});
     }
     if (!verdict.library->runtime.empty()) {
-      rows.push_back({verdict.library->file, verdict.reason.empty() ? "yes" : verdict.reason, "", "",
-                      runtimes_of(metadata)});
+      rows.push_back(
+          {verdict.library->file, verdict.reason.empty() ? "yes" : verdict.reason, "", "", runtimes_of(metadata)});
     }
   }
   if (options.json) {

@@ -39,7 +39,9 @@ int list(const Options& options) {
   for (const hub::Found& plugin : found) {
     const std::string state = state_of(plugin);
     broken |= !plugin.metadata;
-    const std::set<std::string> layers = plugin.metadata ? layers_of(plugin.metadata.value()) : std::set<std::string>{};
+    using Names = std::set<std::string>;
+    const Names layers = plugin.metadata ? layers_of(plugin.metadata.value()) : Names{};
+    const Names runtimes = plugin.metadata ? runtime_types(plugin.metadata.value()) : Names{};
     rows.push_back({plugin.repo_id, plugin.revision, plugin.variant,
                     !state.empty()    ? "- " + state
                     : !layers.empty() ? fmt::format("{}", fmt::join(layers, ", "))
@@ -49,6 +51,7 @@ int list(const Options& options) {
                     {"variant", plugin.variant},
                     {"folder", plugin.folder.string()},
                     {"layers", layers},
+                    {"runtimes", runtimes},
                     {"refused", state.empty() ? Json() : Json(state)}});
   }
   if (options.json) {

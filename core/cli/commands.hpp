@@ -7,6 +7,7 @@
 
 #include <layerhub/device.hpp>
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,7 +35,9 @@ hub::Resolver resolver(const Options& options);
 
 // "x86-64 level 3", "capability 90", "capability 90, sm_90".
 std::string capability_text(const DeviceInfo& info);
-// What the libraries of a device plugin are for: "runtime for cuda devices". Empty where they bring none.
+// The device types that the libraries of a plugin are runtimes for: "cuda".
+std::set<std::string> runtime_types(const hub::Metadata& metadata);
+// The same in words: "runtime for cuda devices". Empty where they bring none.
 std::string runtimes_of(const hub::Metadata& metadata);
 
 // Aligned columns; the first row is the heading.

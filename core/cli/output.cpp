@@ -15,12 +15,20 @@ hub::Resolver resolver(const Options& options) {
   return {hub::plugin_roots(options.plugins), device::facts_for_listing()};
 }
 
+std::set<std::string> runtime_types(const hub::Metadata& metadata) {
+  std::set<std::string> types;
+  for (const hub::LibraryInfo& library : metadata.libraries) {
+    if (!library.runtime.empty()) {
+      types.insert(library.runtime);
+    }
+  }
+  return types;
+}
+
 std::string runtimes_of(const hub::Metadata& metadata) {
   std::string text;
-  for (const hub::LibraryInfo& library : metadata.libraries) {
-    if (!library.runtime.empty() && text.find(library.runtime) == std::string::npos) {
-      text += fmt::format("{}runtime for {} devices", text.empty() ? "" : ", ", library.runtime);
-    }
+  for (const std::string& type : runtime_types(metadata)) {
+    text += fmt::format("{}runtime for {} devices", text.empty() ? "" : ", ", type);
   }
   return text;
 }

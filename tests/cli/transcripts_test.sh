@@ -47,7 +47,7 @@ replay() {
         printf '%s\n' "$line"
         (cd "$here" && bash -c "${line#\$ }") >"$here.output" 2>&1 </dev/null
         status=$?
-        sed -E "s|$here|HERE|g; s/with .* \(x86-64/with CPU (x86-64/; s/^(cpu +x86-64 level 1  ).*/\1CPU/
+        sed -E "s|$here|HERE|g; s/with .* \(x86-64/with CPU (x86-64/; s/^(cpu +x86-64 level 1 +)[^ ].*/\1CPU/
           s|sha256-[A-Za-z0-9+/=]{44}|DIGEST|; s/ +$//" "$here.output"
         [ $status = 0 ] || echo "[$status]"
         ;;
