@@ -19,12 +19,6 @@ std::string memory_of(const DeviceInfo& info) {
   return info.total_memory == 0 ? "" : fmt::format("{:.1f} GiB", static_cast<double>(info.total_memory) / gibibyte);
 }
 
-// "layerhub/device-cuda@v1", also where its driver finds no device. Empty for the cpu, and where no runtime opens.
-std::string runtime_of(const device::DeviceType& type) {
-  const Result<device::Runtime*> runtime = device::find_runtime(type.code);
-  return runtime ? runtime.value()->name() : "";
-}
-
 Json json_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
 
 Json json_of(const DeviceInfo& info, const std::string& runtime) {
@@ -50,8 +44,11 @@ int devices(const Options& options) {
     if (!type.has_code) {
       continue;
     }
-    const DeviceList list = list_devices(type.code);
-    const std::string runtime = runtime_of(type);
+    // Asked once: where there is no runtime, each time looks through the plugin directories again.
+    const Result<device::Runtime*> opened = device::find_runtime(type.code);
+    const std::string runtime = opened ? opened.value()->name() : "";
+    const DeviceList list =
+        opened || type.code == kDLCPU ? list_devices(type.code) : DeviceList{{}, opened.error().text};
     for (const DeviceInfo& info : list.devices) {
       rows.push_back({to_string(info.device), memory_of(info), capability_text(info), runtime, info.name});
       json.push_back(json_of(info, runtime));

@@ -63,7 +63,7 @@ int info(const Options& options) {
   Result<hub::Resolved> resolved = hub.resolve(ref.value(), options.device);
   if (!resolved) {  // the runtime of a device is a plugin for the host
     Result<hub::Resolved> runtime = hub.resolve(ref.value(), "cpu");
-    if (runtime && !runtimes_of(runtime.value().metadata).empty()) {
+    if (runtime && !runtime_types(runtime.value().metadata).empty()) {
       resolved = std::move(runtime);
     }
   }
@@ -85,8 +85,8 @@ int info(const Options& options) {
                       kernel.implementation, arguments_of(kernel)});
     }
     if (!verdict.library->runtime.empty()) {
-      rows.push_back(
-          {verdict.library->file, verdict.reason.empty() ? "yes" : verdict.reason, "", "", runtimes_of(metadata)});
+      rows.push_back({verdict.library->file, verdict.reason.empty() ? "yes" : verdict.reason, "", "",
+                      runtime_text({verdict.library->runtime})});
     }
   }
   if (options.json) {

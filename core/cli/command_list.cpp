@@ -45,7 +45,7 @@ int list(const Options& options) {
     rows.push_back({plugin.repo_id, plugin.revision, plugin.variant,
                     !state.empty()    ? "- " + state
                     : !layers.empty() ? fmt::format("{}", fmt::join(layers, ", "))
-                                      : runtimes_of(plugin.metadata.value())});
+                                      : runtime_text(runtimes)});
     json.push_back({{"repo", plugin.repo_id},
                     {"revision", plugin.revision},
                     {"variant", plugin.variant},

@@ -37,8 +37,8 @@ hub::Resolver resolver(const Options& options);
 std::string capability_text(const DeviceInfo& info);
 // The device types that the libraries of a plugin are runtimes for: "cuda".
 std::set<std::string> runtime_types(const hub::Metadata& metadata);
-// The same in words: "runtime for cuda devices". Empty where they bring none.
-std::string runtimes_of(const hub::Metadata& metadata);
+// "runtime for cuda devices"; nothing of none.
+std::string runtime_text(const std::set<std::string>& types);
 
 // Aligned columns; the first row is the heading.
 void print_table(const std::vector<std::vector<std::string>>& rows);

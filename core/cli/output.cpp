@@ -5,6 +5,7 @@
 #include "device/device_table.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -25,12 +26,8 @@ std::set<std::string> runtime_types(const hub::Metadata& metadata) {
   return types;
 }
 
-std::string runtimes_of(const hub::Metadata& metadata) {
-  std::string text;
-  for (const std::string& type : runtime_types(metadata)) {
-    text += fmt::format("{}runtime for {} devices", text.empty() ? "" : ", ", type);
-  }
-  return text;
+std::string runtime_text(const std::set<std::string>& types) {
+  return types.empty() ? "" : fmt::format("runtime for {} devices", fmt::join(types, ", "));
 }
 
 void print_table(const std::vector<std::vector<std::string>>& rows) {

@@ -4,6 +4,7 @@
 #include "support/catch.hpp"
 #include "support/fake_device_host.hpp"
 
+#include <functional>
 #include <memory>
 #include <thread>
 
@@ -169,18 +170,23 @@ TEST_CASE("a layer that is destroyed right after a call leaves the work whole") 
   CHECK(y.now(stream) == std::vector<float>{5, 10, 15});
 }
 
+// A call on the stream whose input, 12 bytes, is destroyed before the stream has run. `last`: while it is still there.
+void call_and_destroy_input(const DeviceScale& layer, const Stream& stream, const DeviceTensor& y,
+                            const std::function<void()>& last) {
+  const DeviceTensor x(cuda0, {1, 2, 3});
+  DLTensor out = y.view();
+  const use_stream scope(stream);
+  layer(x.view(), out);
+  last();
+}
+
 TEST_CASE("a buffer that is destroyed under work goes back when the work has run") {
   const CudaEnvironment env;
   const DeviceScale layer;
   const Stream stream(cuda0);
   const DeviceTensor y(cuda0, {0, 0, 0});
-  DLTensor out = y.view();
   const std::size_t before = control(cuda0).allocated(0);
-  {
-    const DeviceTensor x(cuda0, {1, 2, 3});
-    const use_stream scope(stream);
-    layer(x.view(), out);
-  }
+  call_and_destroy_input(layer, stream, y, [] {});
   CHECK(control(cuda0).allocated(0) == before + 12);
   stream.synchronize();
   CHECK(control(cuda0).allocated(0) == before);
@@ -192,14 +198,8 @@ TEST_CASE("a buffer that is destroyed under work which no event can mark goes ba
   const DeviceScale layer;
   const Stream stream(cuda0);
   const DeviceTensor y(cuda0, {0, 0, 0});
-  DLTensor out = y.view();
   const std::size_t before = control(cuda0).allocated(0);
-  {
-    const DeviceTensor x(cuda0, {1, 2, 3});
-    const use_stream scope(stream);
-    layer(x.view(), out);
-    control(cuda0).refuse_events(0, true);
-  }
+  call_and_destroy_input(layer, stream, y, [] { control(cuda0).refuse_events(0, true); });
   control(cuda0).refuse_events(0, false);
   CHECK(control(cuda0).waiting(fake(stream)) == 0);
   CHECK(control(cuda0).allocated(0) == before);

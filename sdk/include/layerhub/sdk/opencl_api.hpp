@@ -39,9 +39,9 @@ inline Api load_api() {
     api.missing = "no OpenCL loader (libOpenCL.so.1) is installed; install ocl-icd-libopencl1 and the device's driver";
     return api;
   }
-#define LAYERHUB_OPENCL_FIND(name)                                         \
-  api.name = reinterpret_cast<decltype(api.name)>(dlsym(library, #name));  \
-  if (api.name == nullptr) {                                               \
+#define LAYERHUB_OPENCL_FIND(name)                                                              \
+  api.name = reinterpret_cast<decltype(api.name)>(dlsym(library, #name));                       \
+  if (api.name == nullptr) {                                                                    \
     api.missing = "the OpenCL loader is older than 1.2; install a newer one: it has no " #name; \
   }
   LAYERHUB_OPENCL_FUNCTIONS(LAYERHUB_OPENCL_FIND)
