@@ -37,9 +37,12 @@ class LayerNorm {
   void forward(const lh_call& call) const {
     const DLTensor &x = *call.in[0], &y = *call.out[0];
     visit_float(x.dtype, [&]<class T>() {
-      for_each_row<T>(call.host, x, &y, [&](std::int64_t index, std::int64_t width, bool is_streamed) {
-        run(row<const T>(x, index), row<T>(y, index), width, is_streamed);
-      });
+      for_each_row<T>(
+          call.host, x, &y,
+          [&](std::int64_t index, std::int64_t width) { return moments_of(row<const T>(x, index), width); },
+          [&](std::int64_t index, Moments moments, std::int64_t width, bool is_streamed) {
+            run(row<const T>(x, index), row<T>(y, index), moments, width, is_streamed);
+          });
     });
   }
 
@@ -48,14 +51,17 @@ class LayerNorm {
     const DLTensor& grad_y = *call.grad_out[0];
     auto* moments = static_cast<Moments*>(call.workspace);
     visit_float(x.dtype, [&]<class T>() {
-      for_each_row<T>(call.host, x, call.grad_in[0], [&](std::int64_t index, std::int64_t width, bool is_streamed) {
-        const T* from = row<const T>(x, index);
-        moments[index] = moments_of(from, width);
-        if (call.grad_in[0] != nullptr) {
-          run_backward(from, row<const T>(grad_y, index), row<T>(*call.grad_in[0], index), width, moments[index],
-                       is_streamed);
-        }
-      });
+      for_each_row<T>(
+          call.host, x, call.grad_in[0],
+          [&](std::int64_t index, std::int64_t width) {
+            return moments[index] = moments_of(row<const T>(x, index), width);
+          },
+          [&](std::int64_t index, Moments own, std::int64_t width, bool is_streamed) {
+            if (call.grad_in[0] != nullptr) {
+              run_backward(row<const T>(x, index), row<const T>(grad_y, index), row<T>(*call.grad_in[0], index), own,
+                           width, is_streamed);
+            }
+          });
       write_param_gradient(call.host, call.grad_in[1], row_count(x),
                            [&](std::int64_t index, std::int64_t column, auto extent) {
                              const auto [mean, scale] = moments[index];
@@ -87,18 +93,20 @@ class LayerNorm {
   }
 
   template <class T>
-  void run(const T* x, T* y, std::int64_t width, bool is_streamed) const {
-    const Moments moments = moments_of(x, width);
+  void run(const T* x, T* y, Moments moments, std::int64_t width, bool is_streamed) const {
     const float mean = moments.mean, scale = moments.scale;
     const float* weight = weight_.data();
     const float* bias = bias_.data();
-    write(y, width, is_streamed, [&](std::int64_t i, auto extent) {
-      return (load(x + i, extent) - mean) * scale * load(weight + i, extent) + load(bias + i, extent);
-    });
+    write(
+        y, width, is_streamed,
+        [&](std::int64_t i, auto extent) {
+          return (load(x + i, extent) - mean) * scale * load(weight + i, extent) + load(bias + i, extent);
+        },
+        prefetched(x));
   }
 
   template <class T>
-  void run_backward(const T* x, const T* grad_y, T* grad_x, std::int64_t width, Moments moments,
+  void run_backward(const T* x, const T* grad_y, T* grad_x, Moments moments, std::int64_t width,
                     bool is_streamed) const {
     const float count = static_cast<float>(width);
     const float mean = moments.mean, scale = moments.scale;
@@ -111,9 +119,12 @@ class LayerNorm {
         sum_row(width, [&](std::int64_t i,
                            auto extent) { return (load(x + i, extent) - mean) * scale * weighted(i, extent); }) /
         count;
-    write(grad_x, width, is_streamed, [&](std::int64_t i, auto extent) {
-      return (weighted(i, extent) - shift - (load(x + i, extent) - mean) * scale * along_z) * scale;
-    });
+    write(
+        grad_x, width, is_streamed,
+        [&](std::int64_t i, auto extent) {
+          return (weighted(i, extent) - shift - (load(x + i, extent) - mean) * scale * along_z) * scale;
+        },
+        prefetched(x, grad_y));
   }
 
   // The mean in the lanes that there are, 0 beyond: what is no element must not add its deviation.

@@ -52,6 +52,48 @@ inline std::vector<float> copy_param(const DLTensor* param) {
   return copy;
 }
 
+// A float for each column, for rows that may be taken by pairs.
+class ColumnWeights {
+ public:
+  explicit ColumnWeights(const DLTensor* param)
+      : in_order_(copy_param(param)), half_((in_order_.size() + 1) / 2), by_parity_(3 * half_ + 1) {
+    for (std::size_t i = 0; i < in_order_.size(); ++i) {
+      by_parity_[i % 2 * half_ + i / 2] = canonical(in_order_[i]);
+    }
+    std::copy_n(by_parity_.begin(), half_, by_parity_.begin() + 2 * half_);
+  }
+
+  // What a loop over columns holds: valid as long as the weights are.
+  class View {
+   public:
+    template <class Extent>
+    Floats load(std::int64_t i, Extent extent) const {
+      return sdk::load(in_order_ + i, extent);
+    }
+    FloatPair load(std::int64_t i, Pair) const {
+      const float* from = by_parity_ + static_cast<std::size_t>(i) / 2;
+      if (i % 2 == 0) [[likely]] {
+        return {sdk::load(from, Whole{}), sdk::load(from + half_, Whole{})};
+      }
+      return {sdk::load(from + half_, Whole{}), sdk::load(from + 2 * half_ + 1, Whole{})};
+    }
+
+   private:
+    friend ColumnWeights;
+    explicit View(const ColumnWeights& weights)
+        : in_order_(weights.in_order_.data()), by_parity_(weights.by_parity_.data()), half_(weights.half_) {}
+
+    const float *in_order_, *by_parity_;
+    std::size_t half_;
+  };
+  View view() const { return View(*this); }
+
+ private:
+  std::vector<float> in_order_;
+  std::size_t half_;
+  std::vector<float> by_parity_;  // those of even columns, of odd ones, and of even ones again
+};
+
 // The sum of term(i, extent) over a row of `width` elements; terms of lanes beyond a part must be 0.
 template <class Term>
 float sum_row(std::int64_t width, Term&& term) {
@@ -101,18 +143,16 @@ inline float sum_of_bfloat16_squares(const bfloat16* x, std::int64_t width) {
   return sum(reinterpret_cast<Floats>((sums[0] + sums[1]) + (sums[2] + sums[3])));
 }
 #else
-// Two bfloat16 of a lane are two floats with no shuffle: one shifted up, one as it stands with the other masked away. A
-// sum does not mind the order.
+// A sum does not mind the order.
 inline float sum_of_bfloat16_squares(const bfloat16* x, std::int64_t width) {
   constexpr std::int64_t pairs = 2 * lanes;
   Floats sums[4] = {};
   std::int64_t i = 0;
   for (; i + 2 * pairs <= width; i += 2 * pairs) {
     for (int k = 0; k < 2; ++k) {
-      const Bits v = detail::load_bits<Bits>(x + i + k * pairs, Whole{});
-      const Floats even = reinterpret_cast<Floats>(v << 16), odd = reinterpret_cast<Floats>(v & 0xffff0000u);
-      sums[2 * k] += even * even;
-      sums[2 * k + 1] += odd * odd;
+      const FloatPair v = load(x + i + k * pairs, Pair{});
+      sums[2 * k] += v.even * v.even;
+      sums[2 * k + 1] += v.odd * v.odd;
     }
   }
   return sum((sums[0] + sums[1]) + (sums[2] + sums[3])) + sum_of_any_squares(x + i, width - i);
@@ -135,38 +175,46 @@ float sum_of_squares(const T* x, std::int64_t width) {
   }
 }
 
-template <class T>
-void prefetch_row(const T* x, std::int64_t width) {
-  constexpr std::int64_t line = 64 / sizeof(T);
-  for (std::int64_t i = 0; i < width; i += line) {
-    prefetch_ahead(x + i);
-  }
+// For write(): the lines of these inputs that lie ahead.
+template <class... T>
+auto prefetched(const T*... inputs) {
+  return [=](std::int64_t i) { (prefetch_ahead(inputs + i), ...); };
 }
 
-// Runs body(row, width, is_streamed) for each row of x. `written`, of x's shape and dtype, decides is_streamed; NULL:
-// nothing of that size is written.
-template <class T, class Body>
-void for_each_row(const lh_host* host, const DLTensor& x, const DLTensor* written, Body&& body) {
+// Where a vector is short, computing takes as long as memory, and a row's sums are taken before the row before it is
+// written: nothing waits for the end of one. Where it is not, one row after the other leaves memory less to do at once.
+inline constexpr bool sums_ahead = lanes < 16;
+
+// Runs body(row, measured, width, is_streamed) for each row of x, with measured = measure(row, width). `written`, of x's
+// shape and dtype, decides is_streamed; NULL: nothing of that size is written. What is streamed asks for its inputs
+// ahead, line by line as it writes: all of a row at once would fill the processor's buffers, which the stores past the
+// cache need too.
+template <class T, class Measure, class Body>
+void for_each_row(const lh_host* host, const DLTensor& x, const DLTensor* written, Measure&& measure, Body&& body) {
   const std::int64_t width = last_dim(x);
   const std::int64_t rows = width == 0 ? 0 : row_count(x);
-  const bool is_streamed =
-      written != nullptr && rows * width * static_cast<std::int64_t>(sizeof(T)) >= streamed_bytes;
+  if (rows == 1) {  // a token's: what follows costs as much as a tenth of its work
+    return body(0, measure(0, width), width, false);
+  }
+  const bool is_streamed = written != nullptr && rows * width * static_cast<std::int64_t>(sizeof(T)) >= streamed_bytes;
   const auto run = [&](Range range, std::uint32_t) {
-    for (std::int64_t index = range.begin; index < range.end; ++index) {
-      if (is_streamed) {
-        prefetch_row(row<const T>(x, index), width);
+    decltype(measure(range.begin, width)) measured{};
+    for (std::int64_t next = range.begin; next < range.end + sums_ahead; ++next) {
+      const auto last = measured;
+      if (next < range.end) {
+        measured = measure(next, width);
       }
-      body(index, width, is_streamed);
+      if (!sums_ahead) {
+        body(next, measured, width, is_streamed);
+      } else if (next > range.begin) {
+        body(next - 1, last, width, is_streamed);
+      }
     }
     if (is_streamed) {
       stream_end();
     }
   };
-  if (rows == 1) {
-    run({0, 1}, 0);  // a token's: what follows costs as much as a tenth of its work
-  } else {
-    parallel_ranges(host, rows, (least_per_worker + width) / (width + 1), 1, run);
-  }
+  parallel_ranges(host, rows, (least_per_worker + width) / (width + 1), 1, run);
 }
 
 // grad_param[c] = the sum over all rows of term(row, c, extent). Workers share the columns and never the rows: the

@@ -18,38 +18,42 @@ class ResidualRmsNorm {
   static constexpr auto constraints = norm_constraints(last_dim_dense("residual"), last_dim_dense("new_residual"));
 
   explicit ResidualRmsNorm(const CreateArgs& args)
-      : weight_(copy_param(args.param("weight"))), epsilon_(static_cast<float>(args.real("variance_epsilon"))) {}
+      : weight_(args.param("weight")), epsilon_(canonical(static_cast<float>(args.real("variance_epsilon")))) {}
 
   void update_params(const CreateArgs& args) { *this = ResidualRmsNorm(args); }
 
   void forward(const lh_call& call) const {
     const DLTensor &x = *call.in[0], &residual = *call.in[1], &y = *call.out[0], &kept = *call.out[1];
     visit_float(x.dtype, [&]<class T>() {
-      for_each_row<T>(call.host, x, &y, [&](std::int64_t index, std::int64_t width, bool is_streamed) {
-        run(row<const T>(x, index), row<const T>(residual, index), row<T>(y, index), row<T>(kept, index), width,
-            is_streamed);
-      });
+      const auto total_of = [&](std::int64_t index) {
+        return [from = row<const T>(x, index), more = row<const T>(residual, index)](std::int64_t i, auto extent) {
+          return load(from + i, extent) + load(more + i, extent);
+        };
+      };
+      for_each_row<T>(
+          call.host, x, &y,
+          [&](std::int64_t index, std::int64_t width) {
+            const float squares = sum_row(width, [total = total_of(index)](std::int64_t i, auto extent) {
+              const Floats v = total(i, extent);
+              return v * v;
+            });
+            return scale_of(squares, width, epsilon_);
+          },
+          [&](std::int64_t index, float scale, std::int64_t width, bool is_streamed) {
+            const auto scaled = [total = total_of(index), scale, new_residual = row<T>(kept, index),
+                                 weight = weight_.view()](std::int64_t i, auto extent) {
+              const auto v = total(i, extent);
+              store(new_residual + i, v, extent);
+              return v * weight.load(i, extent) * scale;
+            };
+            write(row<T>(y, index), width, is_streamed, ByPairs{scaled},
+                  prefetched(row<const T>(x, index), row<const T>(residual, index)));
+          });
     });
   }
 
  private:
-  template <class T>
-  void run(const T* x, const T* residual, T* y, T* kept, std::int64_t width, bool is_streamed) const {
-    const auto total = [&](std::int64_t i, auto extent) { return load(x + i, extent) + load(residual + i, extent); };
-    const float squares = sum_row(width, [&](std::int64_t i, auto extent) {
-      const Floats v = total(i, extent);
-      return v * v;
-    });
-    const float scale = scale_of(squares, width, epsilon_);
-    const float* weight = weight_.data();
-    write(y, width, is_streamed, [&](std::int64_t i, auto extent) {
-      const Floats v = total(i, extent);
-      store(kept + i, v, extent);
-      return v * load(weight + i, extent) * scale;
-    });
-  }
-
-  std::vector<float> weight_;
+  ColumnWeights weight_;
   float epsilon_;
 };
 

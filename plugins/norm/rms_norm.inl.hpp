@@ -21,7 +21,7 @@ class RmsNorm {
   static constexpr auto constraints = norm_constraints(may_alias("output", "hidden_states"));
 
   explicit RmsNorm(const CreateArgs& args)
-      : weight_(copy_param(args.param("weight"))), epsilon_(static_cast<float>(args.real("variance_epsilon"))) {}
+      : weight_(args.param("weight")), epsilon_(canonical(static_cast<float>(args.real("variance_epsilon")))) {}
 
   void update_params(const CreateArgs& args) { *this = RmsNorm(args); }
 
@@ -32,9 +32,12 @@ class RmsNorm {
   void forward(const lh_call& call) const {
     const DLTensor &x = *call.in[0], &y = *call.out[0];
     visit_float(x.dtype, [&]<class T>() {
-      for_each_row<T>(call.host, x, &y, [&](std::int64_t index, std::int64_t width, bool is_streamed) {
-        run(row<const T>(x, index), row<T>(y, index), width, is_streamed);
-      });
+      for_each_row<T>(
+          call.host, x, &y,
+          [&](std::int64_t index, std::int64_t width) { return scale_of_row(row<const T>(x, index), width); },
+          [&](std::int64_t index, float scale, std::int64_t width, bool is_streamed) {
+            run(row<const T>(x, index), row<T>(y, index), scale, width, is_streamed);
+          });
     });
   }
 
@@ -43,14 +46,17 @@ class RmsNorm {
     const DLTensor& grad_y = *call.grad_out[0];
     auto* scales = static_cast<float*>(call.workspace);
     visit_float(x.dtype, [&]<class T>() {
-      for_each_row<T>(call.host, x, call.grad_in[0], [&](std::int64_t index, std::int64_t width, bool is_streamed) {
-        const T* from = row<const T>(x, index);
-        scales[index] = scale_of_row(from, width);
-        if (call.grad_in[0] != nullptr) {
-          run_backward(from, row<const T>(grad_y, index), row<T>(*call.grad_in[0], index), width, scales[index],
-                       is_streamed);
-        }
-      });
+      for_each_row<T>(
+          call.host, x, call.grad_in[0],
+          [&](std::int64_t index, std::int64_t width) {
+            return scales[index] = scale_of_row(row<const T>(x, index), width);
+          },
+          [&](std::int64_t index, float scale, std::int64_t width, bool is_streamed) {
+            if (call.grad_in[0] != nullptr) {
+              run_backward(row<const T>(x, index), row<const T>(grad_y, index), row<T>(*call.grad_in[0], index), scale,
+                           width, is_streamed);
+            }
+          });
       write_param_gradient(call.host, call.grad_in[1], row_count(x),
                            [&](std::int64_t index, std::int64_t column, auto extent) {
                              return load(row<const T>(x, index) + column, extent) * scales[index] *
@@ -66,26 +72,30 @@ class RmsNorm {
   }
 
   template <class T>
-  void run(const T* x, T* y, std::int64_t width, bool is_streamed) const {
-    const float scale = scale_of_row(x, width);
-    const float* weight = weight_.data();
-    write(y, width, is_streamed,  // what does not wait for the scale comes first
-          [&](std::int64_t i, auto extent) { return load(x + i, extent) * load(weight + i, extent) * scale; });
+  void run(const T* x, T* y, float scale, std::int64_t width, bool is_streamed) const {
+    // What does not wait for the scale comes first.
+    const auto scaled = [x, scale, weight = weight_.view()](std::int64_t i, auto extent) {
+      return load(x + i, extent) * weight.load(i, extent) * scale;
+    };
+    write(y, width, is_streamed, ByPairs{scaled}, prefetched(x));
   }
 
   template <class T>
-  void run_backward(const T* x, const T* grad_y, T* grad_x, std::int64_t width, float scale, bool is_streamed) const {
-    const float* weight = weight_.data();
+  void run_backward(const T* x, const T* grad_y, T* grad_x, float scale, std::int64_t width, bool is_streamed) const {
+    const auto weight = weight_.view();
     const float product = sum_row(width, [&](std::int64_t i, auto extent) {
-      return load(x + i, extent) * load(weight + i, extent) * load(grad_y + i, extent);
+      return load(x + i, extent) * weight.load(i, extent) * load(grad_y + i, extent);
     });
     const float along_x = product / static_cast<float>(width) * scale * scale;
-    write(grad_x, width, is_streamed, [&](std::int64_t i, auto extent) {
-      return (load(weight + i, extent) * load(grad_y + i, extent) - load(x + i, extent) * along_x) * scale;
-    });
+    write(
+        grad_x, width, is_streamed,
+        [&](std::int64_t i, auto extent) {
+          return (weight.load(i, extent) * load(grad_y + i, extent) - load(x + i, extent) * along_x) * scale;
+        },
+        prefetched(x, grad_y));
   }
 
-  std::vector<float> weight_;
+  ColumnWeights weight_;
   float epsilon_;
 };
 

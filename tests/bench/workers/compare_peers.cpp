@@ -63,7 +63,8 @@ int run(Report& report) {
               environment("LAYERHUB_CPU_CAPABILITY") == "3",
               environment("LAYERHUB_GGML_VARIANTS"),
               environment("LAYERHUB_TVM_FFI"),
-              environment("LAYERHUB_HUB_PACKAGES")};
+              environment("LAYERHUB_HUB_PACKAGES"),
+              environment("LAYERHUB_IK_WORKER")};
   std::ifstream file(given[1]);
   const nlohmann::json reference = nlohmann::json::parse(file);
   for (const auto& text : reference.at("prompts")) {

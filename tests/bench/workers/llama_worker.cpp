@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// llama.cpp as the other side of a comparison: it answers the commands of samples/smollm2/session.hpp, in the same
-// words, through its public interface, set up as its own benchmark does: a thread pool of its own, batches of 512,
-// flash attention and f16 caches as it chooses by itself. Compiled by tests/bench/peers against llama.cpp's headers,
-// outside this tree.
+// llama.cpp, or ik_llama.cpp, as the other side of a comparison: it answers the commands of
+// samples/smollm2/session.hpp, in the same words, through its public interface, set up as its own benchmark does:
+// threads of its own, batches of 512 (ik_llama.cpp: 16), flash attention and f16 caches as it chooses by itself. Compiled by
+// tests/bench/peers against the headers of either, outside this tree.
 //
-//   llama_worker MODEL THREADS             serves; beside the model's commands, for a matrix in Q4_1 and a float vector
-//                                          in FILE:
+//   llama_worker MODEL THREADS             serves; beside the model's commands, llama.cpp's also for a matrix in Q4_1
+//                                          and a float vector in FILE:
 //                                            product FILE ROWS COLUMNS          the floats of their product
 //                                            matvec FILE ROWS COLUMNS REPEATS   nanoseconds of so many, in one thread
 //   llama_worker MODEL --as-f32 FILE       writes the model with its weights in F32: its faster form for prefill
 //   llama_worker --version                 what it was built from and for
-#include "ggml-cpu.h"
-#include "llama.h"
+#include "llama_api.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -34,15 +33,16 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Ids = std::vector<llama_token>;
 
-constexpr std::int32_t batch_tokens = 512;
+using llama_api::batch_tokens;
 
 struct FreeModel {
-  void operator()(llama_model* model) const { llama_model_free(model); }
+  void operator()(llama_model* model) const { llama_api::free_model(model); }
 };
 struct FreeContext {
   void operator()(llama_context* context) const { llama_free(context); }
 };
 
+#ifdef LAYERHUB_PEER_IS_LLAMA_CPP
 // ggml's product of a matrix in Q4_1 and a vector: the vector is quantized, then each row is one call of its dot
 // product.
 class MatrixVector {
@@ -93,15 +93,14 @@ class MatrixVector {
   std::vector<char> matrix_, quantized_;
   std::vector<float> x_, y_;
 };
+#endif
 
 class Session {
  public:
-  Session(const char* path, int threads) : threads_(threads) {
+  Session(const char* path, int threads) : threads_(threads), pool_(threads) {
     model_.reset(llama_model_load_from_file(path, llama_model_default_params()));
-    if (!model_) throw std::runtime_error(std::string(path) + ": llama.cpp cannot load it; give another model");
+    if (!model_) throw std::runtime_error(std::string(path) + ": it cannot be loaded; give another model");
     vocabulary_ = llama_model_get_vocab(model_.get());
-    ggml_threadpool_params params = ggml_threadpool_params_default(threads);
-    pool_ = ggml_threadpool_new(&params);
   }
 
   std::string answer(const std::string& line) {
@@ -118,6 +117,7 @@ class Session {
     if (command == "decode" && words >> first >> second) return std::to_string(decode(first, second));
     if (command == "first") return first_token(std::string(std::istreambuf_iterator<char>(words), {}));
     if (command == "top") return top(ids(words));
+#ifdef LAYERHUB_PEER_IS_LLAMA_CPP
     if (command == "product" || command == "matvec") {
       std::string file;
       if (words >> file >> first >> second) {
@@ -127,6 +127,7 @@ class Session {
                                     : std::to_string(MatrixVector(file, first, second).time(repeats));
       }
     }
+#endif
     throw std::runtime_error("`" + command + "` is no command with these arguments; session.hpp lists them");
   }
 
@@ -150,22 +151,21 @@ class Session {
     params.n_batch = params.n_ubatch = batch_tokens;
     params.n_threads = params.n_threads_batch = threads_;
     cache = {std::unique_ptr<llama_context, FreeContext>(llama_init_from_model(model_.get(), params)), 0};
-    if (!cache.context)
-      throw std::runtime_error("llama.cpp makes no context of " + std::to_string(capacity) + " tokens");
-    llama_attach_threadpool(cache.context.get(), pool_, pool_);
+    if (!cache.context) throw std::runtime_error("it makes no context of " + std::to_string(capacity) + " tokens");
+    pool_.serve(cache.context.get());
     return cache;
   }
 
   static void shorten(Cache& cache, std::int32_t length) {
-    if (!llama_memory_seq_rm(llama_get_memory(cache.context.get()), 0, length, -1)) {
-      throw std::runtime_error("llama.cpp does not shorten its cache");
+    if (!llama_api::remove_from(cache.context.get(), length)) {
+      throw std::runtime_error("it does not shorten its cache");
     }
     cache.filled = std::min(cache.filled, length);
   }
 
   static void feed(Cache& cache, const llama_token* tokens, std::int32_t count) {
-    if (llama_decode(cache.context.get(), llama_batch_get_one(const_cast<llama_token*>(tokens), count)) != 0) {
-      throw std::runtime_error("llama.cpp computes nothing for these tokens");
+    if (llama_decode(cache.context.get(), llama_api::batch_of(tokens, count, cache.filled)) != 0) {
+      throw std::runtime_error("it computes nothing for these tokens");
     }
     cache.filled += count;
   }
@@ -215,14 +215,13 @@ class Session {
     const std::string text = nlohmann::json::parse(json).get<std::string>();
     Ids prompt(text.size() + 1);
     prompt.resize(static_cast<std::size_t>(
-        std::max(0, llama_tokenize(vocabulary_, text.data(), static_cast<std::int32_t>(text.size()), prompt.data(),
-                                   static_cast<std::int32_t>(prompt.size()), false, false))));
+        std::max(0, llama_api::tokenize(vocabulary_, text.data(), text.size(), prompt.data(), prompt.size()))));
     Cache& cache = cache_for(0, static_cast<std::int32_t>(prompt.size()) + 1);
     shorten(cache, 0);
     feed_in_batches(cache, prompt);
     char piece[256];
-    const int length = llama_token_to_piece(vocabulary_, likeliest(llama_get_logits_ith(cache.context.get(), -1)),
-                                            piece, sizeof piece, 0, true);
+    const int length =
+        llama_api::piece(vocabulary_, likeliest(llama_get_logits_ith(cache.context.get(), -1)), piece, sizeof piece);
     return nlohmann::json(std::string(piece, static_cast<std::size_t>(std::max(0, length))))
         .dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   }
@@ -242,7 +241,7 @@ class Session {
         batch.logits[at] = 1;
       }
       if (llama_decode(cache.context.get(), batch) != 0) {
-        throw std::runtime_error("llama.cpp computes nothing for these tokens");
+        throw std::runtime_error("it computes nothing for these tokens");
       }
       for (std::int32_t k = 0; k < batch.n_tokens; ++k) {
         answer += std::to_string(likeliest(llama_get_logits_ith(cache.context.get(), k))) + " ";
@@ -257,7 +256,7 @@ class Session {
   std::unique_ptr<llama_model, FreeModel> model_;
   std::map<std::int32_t, Cache> caches_;
   const llama_vocab* vocabulary_ = nullptr;
-  ggml_threadpool* pool_ = nullptr;  // lives as long as the process
+  llama_api::Threads pool_;
   Ids stream_;
 };
 

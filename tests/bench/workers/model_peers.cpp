@@ -19,11 +19,9 @@ namespace {
 // 20 tokens of the model.
 const char* const prompt = "The old keeper of the lighthouse looked out over the dark sea and saw, far away, a light";
 
-}  // namespace
-
-void compare_outputs(const Peers& peers) {
+void compare_outputs_with(const Peers& peers, Worker theirs, const std::string& whose) {
   constexpr double least = 0.9;
-  Worker ours = peers.ours(2), theirs = peers.theirs(2);
+  Worker ours = peers.ours(2);
   std::size_t places = 0, equal = 0;
   for (const auto& [name, ids] : peers.texts) {
     std::istringstream a(ours.ask("top " + ids)), b(theirs.ask("top " + ids));
@@ -32,44 +30,58 @@ void compare_outputs(const Peers& peers) {
     }
   }
   const double share = places == 0 ? 0 : static_cast<double>(equal) / static_cast<double>(places);
-  fmt::print("outputs: the same token is likeliest at {} of {} places ({:.1f} %)\n", equal, places, 100 * share);
+  fmt::print("outputs{}: the same token is likeliest at {} of {} places ({:.1f} %)\n", whose, equal, places,
+             100 * share);
   if (share < least) {
-    throw std::runtime_error(fmt::format("outputs: less than {:.0f} % agree; times would say nothing", 100 * least));
+    throw std::runtime_error(
+        fmt::format("outputs{}: less than {:.0f} % agree; times would say nothing", whose, 100 * least));
+  }
+}
+
+// Of the tokens in a second: a command for so many tokens, which both have had before.
+Ratio faster_by(const Peers& peers, Worker ours, Worker theirs, const std::string& command, double tokens) {
+  ours.ask("tokens " + peers.stream);
+  theirs.ask("tokens " + peers.stream);
+  rested(ours, command), rested(theirs, command);
+  return compare_measured([&] { return rested(ours, command) / tokens; },
+                          [&] { return rested(theirs, command) / tokens; }, peers.report.pairs())
+      .inverse();
+}
+
+}  // namespace
+
+void compare_outputs(const Peers& peers) {
+  compare_outputs_with(peers, peers.theirs(2), "");
+  if (!peers.ik_peer.empty()) {
+    compare_outputs_with(peers, peers.ik_llama(2), ", ik_llama.cpp");
   }
 }
 
 void compare_decode(const Peers& peers) {
+  const std::string command = "decode 0 64";
   for (const unsigned threads : {1u, 2u}) {
-    Worker ours = peers.ours(threads), theirs = peers.theirs(threads);
-    ours.ask("tokens " + peers.stream);
-    theirs.ask("tokens " + peers.stream);
-    const char* const command = "decode 0 64";
     peers.report.add(fmt::format("decode, tokens/s, {}", threads_text(threads)),
-                     compare_measured([&] { return rested(ours, command) / 64; },
-                                      [&] { return rested(theirs, command) / 64; }, peers.report.pairs())
-                         .inverse(),
-                     at_least(2));
+                     faster_by(peers, peers.ours(threads), peers.theirs(threads), command, 64), at_least(2));
   }
-  peers.report.not_measured("decode, tokens/s, ik_llama.cpp", at_least(1.5), "it is in no package registry");
+  for (const unsigned threads : {1u, 2u}) {
+    const std::string name = fmt::format("decode, tokens/s, {}, ik_llama.cpp", threads_text(threads));
+    if (peers.ik_peer.empty()) {
+      peers.report.not_measured(name, at_least(1.5), "LAYERHUB_IK_LLAMA names no checkout");
+    } else {
+      peers.report.add(name, faster_by(peers, peers.ours(threads), peers.ik_llama(threads), command, 64),
+                       at_least(1.5));
+    }
+  }
 }
 
 void compare_prefill(const Peers& peers) {
+  const std::string command = "prefill 512";
   for (const unsigned threads : {1u, 2u}) {
-    for (const bool f32 : {false, true}) {
-      Worker ours = peers.ours(threads), theirs = peers.theirs(threads, f32);
-      ours.ask("tokens " + peers.stream);
-      theirs.ask("tokens " + peers.stream);
-      const char* const command = "prefill 512";
-      rested(ours, command), rested(theirs, command);
-      peers.report.add(
-          fmt::format("prefill of 512{}, tokens/s, {}", f32 ? " (theirs: weights in F32)" : "", threads_text(threads)),
-          compare_measured([&] { return rested(ours, command); }, [&] { return rested(theirs, command); },
-                           peers.report.pairs())
-              .inverse(),
-          at_least(f32          ? 2.5
-                   : peers.avx2 ? 4
-                                : 5));
-    }
+    peers.report.add(fmt::format("prefill of 512, tokens/s, {}", threads_text(threads)),
+                     faster_by(peers, peers.ours(threads), peers.theirs(threads), command, 512),
+                     at_least(peers.avx2 ? 4 : 5));
+    peers.report.add(fmt::format("prefill of 512 (theirs: weights in F32), tokens/s, {}", threads_text(threads)),
+                     faster_by(peers, peers.ours(threads), peers.theirs(threads, true), command, 512), at_least(2.5));
   }
 }
 

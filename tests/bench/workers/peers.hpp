@@ -22,6 +22,7 @@ struct Peers {
   std::string variants;      // a build folder of ggml with all its variants for CPUs, or empty
   std::string tvm_ffi;       // a folder with tvm_ffi_worker.cpp and its kernels, built, or empty
   std::string hub_packages;  // a folder with the Hub's kernels as Python's `kernels` loads them, or empty
+  std::string ik_peer;       // llama_worker.cpp, built with ik_llama.cpp, or empty
 
   Worker ours(unsigned threads) const {
     return {{hub, "--session", "--hub", "--model", model, "--threads", std::to_string(threads)}, threads};
@@ -29,6 +30,7 @@ struct Peers {
   Worker theirs(unsigned threads, bool f32 = false) const {
     return {{peer, f32 ? f32_model : model, std::to_string(threads)}, threads};
   }
+  Worker ik_llama(unsigned threads) const { return {{ik_peer, model, std::to_string(threads)}, threads}; }
 };
 
 // Of the model: model_peers.cpp. The first throws std::runtime_error where the two sides' outputs differ.

@@ -41,6 +41,24 @@ TEMPLATE_TEST_CASE("a vector rounds floats as the scalar conversion does", "", b
   SUCCEED();
 }
 
+TEST_CASE("pairs of bfloat16 are loaded and rounded as the scalar conversions do, NaN that is canonical too") {
+  std::array<bfloat16, 2 * lanes> in{}, out{};
+  for (std::uint64_t bits = 0; bits < (std::uint64_t{1} << 32); bits += 2047) {
+    const float x = canonical(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
+    in.fill(from_float<bfloat16>(x));
+    const FloatPair loaded = load(in.data(), Pair{});
+    store(out.data(), FloatPair{broadcast(x), broadcast(-x)}, Pair{});
+    const bool right = std::isnan(x)
+                           ? std::isnan(to_float(out[0])) && std::isnan(to_float(out[1])) && std::isnan(loaded.odd[0])
+                           : out[0].bits == in[0].bits && out[1].bits == from_float<bfloat16>(-x).bits &&
+                                 loaded.even[0] == to_float(in[0]) && loaded.odd[0] == loaded.even[0];
+    if (!right) FAIL(x);
+  }
+  for (std::size_t i = 0; i < in.size(); ++i) in[i] = bfloat16{static_cast<std::uint16_t>(0x3f80 + i)};
+  store(out.data(), load(in.data(), Pair{}), Pair{});
+  CHECK(std::equal(in.begin(), in.end(), out.begin(), [](bfloat16 a, bfloat16 b) { return a.bits == b.bits; }));
+}
+
 TEMPLATE_TEST_CASE("a part neither reads nor writes beyond its count", "", float, bfloat16, float16) {
   for (std::int64_t count = 1; count < lanes; ++count) {
     std::vector<TestType> in(static_cast<std::size_t>(count),
@@ -77,6 +95,22 @@ TEMPLATE_TEST_CASE("write fills exactly its elements, past the cache or not, fro
     }
   }
   SUCCEED();
+}
+
+TEST_CASE("write by pairs gives the bits that it gives without, past the cache or not, from any address") {
+  constexpr std::int64_t count = 1000;
+  std::vector<bfloat16> x(count), y(count + 40), other(count + 40);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = from_float<bfloat16>(std::sin(static_cast<float>(i)));
+  const auto squared = [&](std::int64_t i, auto extent) {
+    return load(&x[static_cast<std::size_t>(i)], extent) * load(&x[static_cast<std::size_t>(i)], extent) * 3.f;
+  };
+  for (const bool is_streamed : {false, true}) {
+    for (std::int64_t offset = 0; offset < 34; ++offset) {
+      write(y.data() + offset, count, is_streamed, ByPairs{squared});
+      write(other.data() + offset, count, false, squared);
+      CHECK(std::memcmp(y.data() + offset, other.data() + offset, count * sizeof(bfloat16)) == 0);
+    }
+  }
 }
 
 TEMPLATE_TEST_CASE("write rounds as store does, and prepares each line that goes past the cache once, in order", "",

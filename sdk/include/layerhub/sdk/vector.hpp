@@ -42,6 +42,20 @@ struct Whole {};
 struct Part {
   std::int64_t count;
 };
+// Or 2 lanes elements, as a FloatPair: see ByPairs.
+struct Pair {};
+
+// Every other one of 2 lanes elements, from the first and from the second on.
+struct FloatPair {
+  Floats even, odd;
+
+  friend FloatPair operator+(FloatPair a, FloatPair b) { return {a.even + b.even, a.odd + b.odd}; }
+  friend FloatPair operator*(FloatPair a, FloatPair b) { return {a.even * b.even, a.odd * b.odd}; }
+  friend FloatPair operator*(FloatPair a, float b) { return {a.even * b, a.odd * b}; }
+};
+
+// A float that comes from elsewhere, as it may be computed with by pairs.
+inline float canonical(float x) { return x == x ? x : __builtin_nanf(""); }
 
 // Not 0 + x: that is an addition, since it makes 0 of -0.
 inline Floats broadcast(float x) { return x - Floats{}; }
@@ -191,6 +205,12 @@ Floats load(const T* from, Extent extent) {
   }
 }
 
+// Two bfloat16 in a lane of 32 bits are two floats with no shuffle: one shifted up, one with the other masked away.
+inline FloatPair load(const bfloat16* from, Pair) {
+  const auto both = detail::load_bits<Bits>(from, Whole{});
+  return {reinterpret_cast<Floats>(both << 16), reinterpret_cast<Floats>(both & 0xffff0000u)};
+}
+
 template <class T, class Extent>
 void store(T* to, Floats v, Extent extent) {
   detail::store_bits(to, detail::narrow<T>(v), extent);
@@ -219,9 +239,7 @@ inline Floats smaller(Floats a, Floats b) {
 }
 
 // Within [low, high]; NaN stays NaN.
-inline Floats within(Floats x, float low, float high) {
-  return smaller(broadcast(high), larger(broadcast(low), x));
-}
+inline Floats within(Floats x, float low, float high) { return smaller(broadcast(high), larger(broadcast(low), x)); }
 
 // v with 0 in the lanes beyond the part.
 inline Floats first_lanes(Floats v, Part part) {
@@ -235,6 +253,7 @@ inline Floats first_lanes(Floats v, Part part) {
 namespace detail {
 
 using Register [[gnu::vector_size(vector_bytes)]] = std::uint8_t;
+using Words [[gnu::vector_size(vector_bytes)]] = std::uint16_t;
 
 // Elements of T that fill a register: one vector of floats, or two that are narrowed to 16 bits.
 template <class T>
@@ -242,7 +261,6 @@ inline constexpr std::int64_t register_elements = vector_bytes / static_cast<std
 
 // The upper halves of all lanes, those of `low` first.
 inline Register upper_halves(Bits low, Bits high) {
-  using Words [[gnu::vector_size(vector_bytes)]] = std::uint16_t;
   Words odd;
   for (int i = 0; i < 2 * lanes; ++i) {
     odd[i] = static_cast<std::uint16_t>(2 * i + 1);
@@ -258,14 +276,51 @@ inline Register joined(HalfBits low, HalfBits high) {
   return both;
 }
 
+// The lower half of each lane of a beside the upper half of that of b.
+inline Words halves(Bits a, Bits b) {
+  Words own;
+  for (int i = 0; i < 2 * lanes; ++i) {
+    own[i] = static_cast<std::uint16_t>(i % 2 == 0 ? i : 2 * lanes + i);
+  }
+  return __builtin_shuffle(reinterpret_cast<Words>(a), reinterpret_cast<Words>(b), own);
+}
+
+// (a + b + 1) / 2, with no bit lost.
+inline Words average(Words a, Words b) {
+#if defined(LAYERHUB_VECTOR_AVX512)
+  return reinterpret_cast<Words>(_mm512_avg_epu16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Words>(_mm256_avg_epu16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+#else
+  return reinterpret_cast<Words>(_mm_avg_epu16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+#endif
+}
+
+// Each lane's two bfloat16 that are nearest, ties to even. NaN stays one where its lower half is 0, as of those that were
+// bfloat16 and those that arithmetic makes of other numbers.
+inline Register joined(FloatPair v) {
+  const Bits a = reinterpret_cast<Bits>(v.even), b = reinterpret_cast<Bits>(v.odd);
+  const Words kept = halves(a >> 16, b), cut = halves(a, b << 16);
+  // (cut + 0x7fff + the last bit kept) / 2: its first bit is what carries over.
+  return reinterpret_cast<Register>(kept + (average(cut, (kept & 1) | 0x7ffe) >> 15));
+}
+
+#if defined(__AVX512BF16__) && defined(LAYERHUB_VECTOR_AVX512)
+inline constexpr bool rounds_pairs = false;  // an instruction does
+#else
+inline constexpr bool rounds_pairs = true;
+#endif
+
 // The elements that `produce` gives from i on, as they stand in memory. A call for each register would load what
 // `produce` captured, and every constant, anew.
 template <class T, class Produce>
 [[gnu::always_inline]] inline Register produce_register(std::int64_t i, Produce& produce) {
-  const Floats low = produce(i, Whole{});
   if constexpr (sizeof(T) == sizeof(float)) {
-    return reinterpret_cast<Register>(low);
+    return reinterpret_cast<Register>(produce(i, Whole{}));
+  } else if constexpr (std::is_same_v<T, bfloat16> && rounds_pairs && requires { Produce::gives_pairs; }) {
+    return joined(produce(i, Pair{}));
   } else {
+    const Floats low = produce(i, Whole{});
     const Floats high = produce(i + lanes, Whole{});
     if constexpr (std::is_same_v<T, bfloat16>) {
 #if defined(__AVX512BF16__) && defined(LAYERHUB_VECTOR_AVX512)
@@ -328,6 +383,18 @@ void prefetch_ahead(const T* x) {
 
 // Stores past the cache become visible to other threads.
 inline void stream_end() { _mm_sfence(); }
+
+// For write(): `produce` also knows the extent Pair, and gives a FloatPair then. Where no instruction converts bfloat16,
+// that saves most of what it costs. What NaN there is must have a lower half of 0: see canonical().
+template <class Produce>
+struct ByPairs : Produce {
+  static constexpr bool gives_pairs = true;
+};
+template <class Produce>
+ByPairs(Produce) -> ByPairs<Produce>;
+
+// For what a produce by pairs stores besides.
+inline void store(bfloat16* to, FloatPair v, Pair) { detail::store_bits(to, detail::joined(v), Whole{}); }
 
 // For write() without anything to prepare.
 struct Unprepared {
