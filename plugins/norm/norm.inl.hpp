@@ -185,8 +185,8 @@ auto prefetched(const T*... inputs) {
 // written: nothing waits for the end of one. Where it is not, one row after the other leaves memory less to do at once.
 inline constexpr bool sums_ahead = lanes < 16;
 
-// Runs body(row, measured, width, is_streamed) for each row of x, with measured = measure(row, width). `written`, of x's
-// shape and dtype, decides is_streamed; NULL: nothing of that size is written. What is streamed asks for its inputs
+// Runs body(row, measured, width, is_streamed) for each row of x, with measured = measure(row, width). `written`, of
+// x's shape and dtype, decides is_streamed; NULL: nothing of that size is written. What is streamed asks for its inputs
 // ahead, line by line as it writes: all of a row at once would fill the processor's buffers, which the stores past the
 // cache need too.
 template <class T, class Measure, class Body>

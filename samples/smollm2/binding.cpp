@@ -136,6 +136,7 @@ void bind(const Model& model, const layerhub::Mapping& mapping, bool required) {
       give_back_weights(group);
     }
   }
+  model.file().give_back_all();  // reading a weight has brought the pages around it as well
 }
 
 }  // namespace

@@ -280,6 +280,11 @@ void Gguf::give_back_metadata() const {
   give_back(begin, end);
 }
 
+void Gguf::give_back_all() const {
+  const auto begin = reinterpret_cast<std::uintptr_t>(mapped_);
+  give_back(begin, begin + size_);
+}
+
 void Gguf::give_back(std::uintptr_t begin, std::uintptr_t end) const {
   begin -= begin % static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
   madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);  // a hint: without it they only stay longer

@@ -62,6 +62,8 @@ class Gguf {
   void give_back(const void* tensor_data) const;
   // The same for all that stands before the tensors: texts are read again where they are needed. [thread-safe]
   void give_back_metadata() const;
+  // The same for the whole file. [thread-safe]
+  void give_back_all() const;
 
  private:
   void give_back(std::uintptr_t begin, std::uintptr_t end) const;

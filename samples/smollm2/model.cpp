@@ -114,6 +114,11 @@ void Model::forward(std::span<const TokenId> tokens, Sequence& s, bool every_tok
   Stream stream = memory.stream_on(layerhub::Device::cpu(), count);
   std::fill_n(stream.residual.row(0), count * config_.width, 0.f);
   embed(tokens, stream.added);
+  // A row of a mapped file brings some 64 KiB around it into this process' memory: given back before it is a megabyte.
+  constexpr std::int64_t rows_kept = 16;
+  if (s.length / rows_kept != (s.length + count) / rows_kept) {
+    file_.give_back(embedding_.bytes.data());
+  }
 
   Tensor cos = first_rows(memory.host_cos, count), sin = first_rows(memory.host_sin, count);
   angles(s.length, cos, sin);

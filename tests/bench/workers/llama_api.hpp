@@ -51,8 +51,8 @@ inline std::int32_t piece(const llama_vocab* vocabulary, llama_token token, char
 
 #else
 
-// In batches of 32 tokens and more its results for Q4_1 are not those of llama.cpp (seen at 8337e4cd3, with AVX-512), so
-// that it serves for decode alone.
+// In batches of 32 tokens and more its results for Q4_1 are not those of llama.cpp (seen at 8337e4cd3, with AVX-512),
+// so that it serves for decode alone.
 inline constexpr std::int32_t batch_tokens = 16;
 
 inline void free_model(llama_model* model) { llama_free_model(model); }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // llama.cpp, or ik_llama.cpp, as the other side of a comparison: it answers the commands of
 // samples/smollm2/session.hpp, in the same words, through its public interface, set up as its own benchmark does:
-// threads of its own, batches of 512 (ik_llama.cpp: 16), flash attention and f16 caches as it chooses by itself. Compiled by
-// tests/bench/peers against the headers of either, outside this tree.
+// threads of its own, batches of 512 (ik_llama.cpp: 16), flash attention and f16 caches as it chooses by itself.
+// Compiled by tests/bench/peers against the headers of either, outside this tree.
 //
 //   llama_worker MODEL THREADS             serves; beside the model's commands, llama.cpp's also for a matrix in Q4_1
 //                                          and a float vector in FILE:

@@ -296,8 +296,8 @@ inline Words average(Words a, Words b) {
 #endif
 }
 
-// Each lane's two bfloat16 that are nearest, ties to even. NaN stays one where its lower half is 0, as of those that were
-// bfloat16 and those that arithmetic makes of other numbers.
+// Each lane's two bfloat16 that are nearest, ties to even. NaN stays one where its lower half is 0, as of those that
+// were bfloat16 and those that arithmetic makes of other numbers.
 inline Register joined(FloatPair v) {
   const Bits a = reinterpret_cast<Bits>(v.even), b = reinterpret_cast<Bits>(v.odd);
   const Words kept = halves(a >> 16, b), cut = halves(a, b << 16);
@@ -384,8 +384,8 @@ void prefetch_ahead(const T* x) {
 // Stores past the cache become visible to other threads.
 inline void stream_end() { _mm_sfence(); }
 
-// For write(): `produce` also knows the extent Pair, and gives a FloatPair then. Where no instruction converts bfloat16,
-// that saves most of what it costs. What NaN there is must have a lower half of 0: see canonical().
+// For write(): `produce` also knows the extent Pair, and gives a FloatPair then. Where no instruction converts
+// bfloat16, that saves most of what it costs. What NaN there is must have a lower half of 0: see canonical().
 template <class Produce>
 struct ByPairs : Produce {
   static constexpr bool gives_pairs = true;
