@@ -10,34 +10,35 @@
 #include <layerhub/sdk/opencl.hpp>
 #include <layerhub/sdk/tensor.hpp>
 
+#include <bit>
+
 namespace {
 
 using namespace layerhub::sdk;
 
-constexpr std::size_t items = 64;
+constexpr std::int64_t items = 64;
 constexpr std::int64_t max_heads = 8;  // of a group
 
-// WIDTH: of a head. HEADS: of a group. X: q, k, v and output; W: the caches.
+// COLUMNS: of an item, as many as a head is wide at most. HEADS: of a group. X: q, k, v and output; W: the caches.
 constexpr const char* source = R"cl(
 #define ITEMS 64
-#define COLUMNS ((WIDTH + ITEMS - 1) / ITEMS)
 
 __kernel void append(__global const X* x, long x0, __global W* cache, long c0, long n, long at) {
   const long i = get_global_id(0);
   if (i < n) STOREW(cache, c0 + at + i, LOADX(x, x0 + i));
 }
 
-// q, y: [tokens, q_heads, WIDTH]; caches: [capacity, kv_heads, WIDTH]; shared: query heads of a key head.
+// q, y: [tokens, q_heads, width]; caches: [capacity, kv_heads, width]; shared: query heads of a key head.
 __kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
 void attend(__global const X* q, long q0, __global const W* keys, long k0, __global const W* values, long v0,
-            __global X* y, long y0, int q_heads, int kv_heads, int shared, int before, float scale) {
-  __local float queries[HEADS * WIDTH], scores[HEADS * ITEMS], tops[HEADS], factors[HEADS], totals[HEADS];
+            __global X* y, long y0, int q_heads, int kv_heads, int shared, int width, int before, float scale) {
+  __local float queries[HEADS * COLUMNS * ITEMS], scores[HEADS * ITEMS], tops[HEADS], factors[HEADS], totals[HEADS];
   const int item = get_local_id(0), token = get_group_id(0), kv_head = get_group_id(1);
   const int first = kv_head * shared + get_group_id(2) * HEADS;
   const int heads = min(HEADS, (kv_head + 1) * shared - first);
   const int positions = before + token + 1;
-  const long rows = ((long)token * q_heads + first) * WIDTH;
-  for (int i = item; i < heads * WIDTH; i += ITEMS) queries[i] = LOADX(q, q0 + rows + i) * scale;
+  const long rows = ((long)token * q_heads + first) * width;
+  for (int i = item; i < heads * width; i += ITEMS) queries[i] = LOADX(q, q0 + rows + i) * scale;
   if (item < HEADS) {
     tops[item] = -INFINITY;
     totals[item] = 0;
@@ -50,12 +51,12 @@ void attend(__global const X* q, long q0, __global const W* keys, long k0, __glo
   for (int begin = 0; begin < positions; begin += ITEMS) {
     const int count = min(ITEMS, positions - begin);
     if (item < count) {
-      const long row = k0 + ((long)(begin + item) * kv_heads + kv_head) * WIDTH;
+      const long row = k0 + ((long)(begin + item) * kv_heads + kv_head) * width;
       float dots[HEADS];
       for (int h = 0; h < HEADS; ++h) dots[h] = 0;
-      for (int i = 0; i < WIDTH; ++i) {
+      for (int i = 0; i < width; ++i) {
         const float key = LOADW(keys, row + i);
-        for (int h = 0; h < heads; ++h) dots[h] += key * queries[h * WIDTH + i];
+        for (int h = 0; h < heads; ++h) dots[h] += key * queries[h * width + i];
       }
       for (int h = 0; h < heads; ++h) scores[h * ITEMS + item] = dots[h];
     }
@@ -76,10 +77,10 @@ void attend(__global const X* q, long q0, __global const W* keys, long k0, __glo
     barrier(CLK_LOCAL_MEM_FENCE);
     for (int c = 0; c < COLUMNS; ++c) {
       const int column = c * ITEMS + item;
-      if (column < WIDTH) {
+      if (column < width) {
         for (int h = 0; h < heads; ++h) sums[h][c] *= factors[h];
         for (int p = 0; p < count; ++p) {
-          const float value = LOADW(values, v0 + ((long)(begin + p) * kv_heads + kv_head) * WIDTH + column);
+          const float value = LOADW(values, v0 + ((long)(begin + p) * kv_heads + kv_head) * width + column);
           for (int h = 0; h < heads; ++h) sums[h][c] += scores[h * ITEMS + p] * value;
         }
       }
@@ -88,8 +89,8 @@ void attend(__global const X* q, long q0, __global const W* keys, long k0, __glo
   }
   for (int c = 0; c < COLUMNS; ++c) {
     const int column = c * ITEMS + item;
-    if (column < WIDTH) {
-      for (int h = 0; h < heads; ++h) STOREX(y, y0 + rows + h * WIDTH + column, sums[h][c] / totals[h]);
+    if (column < width) {
+      for (int h = 0; h < heads; ++h) STOREX(y, y0 + rows + h * width + column, sums[h][c] / totals[h]);
     }
   }
 }
@@ -117,10 +118,13 @@ class Attention {
       throw Failure(LH_INVALID, "the caches hold " + std::to_string(k_cache.shape[0]) + " positions, " +
                                     std::to_string(before + tokens) + " are asked for");
     }
-    const std::int64_t shared = q_heads / kv_heads, heads = std::min(shared, max_heads);
+    // Powers of two: each pair of them is a program.
+    const auto power = [](std::int64_t least) { return std::bit_ceil(static_cast<std::uint64_t>(least)); };
+    const std::int64_t shared = q_heads / kv_heads;
+    const std::uint64_t heads = power(std::min(shared, max_heads)), columns = power((width + items - 1) / items);
     const opencl::Program& program = programs_.with(call.stream, {{"XTYPE", opencl::float_type(q.dtype)},
                                                                   {"WTYPE", opencl::float_type(k_cache.dtype)},
-                                                                  {"WIDTH", static_cast<int>(width)},
+                                                                  {"COLUMNS", static_cast<int>(columns)},
                                                                   {"HEADS", static_cast<int>(heads)}});
     append(program, call, k, k_cache, before);
     append(program, call, *call.in[2], *call.out[2], before);
@@ -132,11 +136,11 @@ class Attention {
         .value(static_cast<cl_int>(q_heads))
         .value(static_cast<cl_int>(kv_heads))
         .value(static_cast<cl_int>(shared))
+        .value(static_cast<cl_int>(width))
         .value(static_cast<cl_int>(before))
         .value(static_cast<float>(call.scalars[1].f))
         .run(call.stream,
-             {static_cast<std::size_t>(tokens), static_cast<std::size_t>(kv_heads),
-              opencl::groups_for(shared, static_cast<std::size_t>(heads))},
+             {static_cast<std::size_t>(tokens), static_cast<std::size_t>(kv_heads), opencl::groups_for(shared, heads)},
              {items, 1, 1});
     return LH_OK;
   }
