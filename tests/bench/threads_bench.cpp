@@ -3,8 +3,9 @@
 // Bar: 0.3 us between threads that are awake.
 //
 // Two tasks of some 2 us of arithmetic each, and what their run takes beyond one of them: the tasks handed over, the
-// worker's begun, the end of it seen. The rows after a rest say what a run costs whose worker gives way or must be
-// woken, where it is the system's time that counts.
+// worker's begun, the end of it seen. The limit is one line of the cache that goes to the other processor and another one
+// that comes back. The rows after a rest say what a run costs whose worker gives way or must be woken, where it is the
+// system's time that counts.
 #include "bench/support/report.hpp"
 
 #include "base/thread_pool.hpp"
@@ -40,6 +41,31 @@ double of_runs(layerhub::ThreadPool& pool, int n) {
   return std::max(1.0, (together - alone) / n);
 }
 
+// A thread that does nothing but write what it reads.
+double of_lines(int n) {
+  struct alignas(64) Line {
+    std::atomic<int> number = 0;
+  };
+  Line there, back;
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // until the pool's thread sleeps
+  const std::jthread echo([&] {
+    for (int next = 1; next <= 2 * n; ++next) {
+      while (there.number.load(std::memory_order_acquire) != next) {
+      }
+      back.number.store(next, std::memory_order_release);
+    }
+  });
+  const auto send = [&](int first, int last) {
+    for (int next = first; next <= last; ++next) {
+      there.number.store(next, std::memory_order_release);
+      while (back.number.load(std::memory_order_acquire) != next) {
+      }
+    }
+  };
+  send(1, n);  // the thread has begun, on the other processor
+  return nanoseconds_of([&] { send(n + 1, 2 * n); }) / n;
+}
+
 double after_a_rest(layerhub::ThreadPool& pool, std::chrono::milliseconds rest) {
   std::this_thread::sleep_for(rest);
   return of_runs(pool, 1);
@@ -60,6 +86,9 @@ int main(int argc, char** argv) {
   report.heading("0.3 us");
   of_runs(pool, runs);
   add("fork and join of two threads that are awake", [&] { return of_runs(pool, runs); }, at_most(1));
+  report.add("the same, to a line that goes there and another that comes back",
+             compare_measured([&] { return of_runs(pool, runs); }, [] { return of_lines(runs); }, report.pairs()),
+             std::nullopt);
   add("the same after 1 ms: the worker gives way", [&] { return after_a_rest(pool, std::chrono::milliseconds(1)); },
       std::nullopt);
   add("the same after 10 ms: the worker sleeps", [&] { return after_a_rest(pool, std::chrono::milliseconds(10)); },
