@@ -23,9 +23,9 @@ void multiply_for_a_while(const lh_call& call, int products, V a, V b, Multiply 
   parallel_for(call.host, workers, [&](std::uint32_t, std::uint32_t) {
     V sums[chains] = {}, here = a, there = b;
     for (std::int64_t i = 0; i < rounds; ++i) {
-      __asm__ volatile("" : "+x"(here), "+x"(there));  // else it is done once
 #pragma GCC unroll 12
       for (V& sum : sums) {
+        __asm__ volatile("" : "+x"(here), "+x"(there));  // else it is done once, or a part of it for all sums
         sum = multiply(sum, here, there);
       }
     }
