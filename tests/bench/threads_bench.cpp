@@ -3,9 +3,9 @@
 // Bar: 0.3 us between threads that are awake.
 //
 // Two tasks of some 2 us of arithmetic each, and what their run takes beyond one of them: the tasks handed over, the
-// worker's begun, the end of it seen. The limit is one line of the cache that goes to the other processor and another one
-// that comes back. The rows after a rest say what a run costs whose worker gives way or must be woken, where it is the
-// system's time that counts.
+// worker's begun, the end of it seen. The limit is one line of the cache that goes to the other processor and another
+// one that comes back. The rows after a rest say what a run costs whose worker gives way or must be woken, where it is
+// the system's time that counts.
 #include "bench/support/report.hpp"
 
 #include "base/thread_pool.hpp"
