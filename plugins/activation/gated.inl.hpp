@@ -42,10 +42,7 @@ struct Gated {
           [&](std::int64_t i, auto extent) {
             return Function::template value<T>(load(gate + i, extent)) * load(up + i, extent);
           },
-          [&](std::int64_t i) {
-            prefetch_ahead(gate + i);
-            prefetch_ahead(up + i);
-          });
+          prefetched(gate, up));
     });
   }
 

@@ -175,12 +175,6 @@ float sum_of_squares(const T* x, std::int64_t width) {
   }
 }
 
-// For write(): the lines of these inputs that lie ahead.
-template <class... T>
-auto prefetched(const T*... inputs) {
-  return [=](std::int64_t i) { (prefetch_ahead(inputs + i), ...); };
-}
-
 // Where a vector is short, computing takes as long as memory, and a row's sums are taken before the row before it is
 // written: nothing waits for the end of one. Where it is not, one row after the other leaves memory less to do at once.
 inline constexpr bool sums_ahead = lanes < 16;
@@ -215,6 +209,22 @@ void for_each_row(const lh_host* host, const DLTensor& x, const DLTensor* writte
     }
   };
   parallel_ranges(host, rows, (least_per_worker + width) / (width + 1), 1, run);
+}
+
+// The rows of a backward: kept[row] = measure(x, width), then body(x, grad_y, grad_x, kept, width, is_streamed) where
+// the gradient of x is wanted.
+template <class T, class Kept, class Measure, class Body>
+void write_input_gradient(const lh_call& call, Kept* kept, Measure&& measure, Body&& body) {
+  const DLTensor &x = *call.in[0], &grad_y = *call.grad_out[0];
+  DLTensor* const grad_x = call.grad_in[0];
+  for_each_row<T>(
+      call.host, x, grad_x,
+      [&](std::int64_t index, std::int64_t width) { return kept[index] = measure(row<const T>(x, index), width); },
+      [&](std::int64_t index, const Kept& own, std::int64_t width, bool is_streamed) {
+        if (grad_x != nullptr) {
+          body(row<const T>(x, index), row<const T>(grad_y, index), row<T>(*grad_x, index), own, width, is_streamed);
+        }
+      });
 }
 
 // grad_param[c] = the sum over all rows of term(row, c, extent). Workers share the columns and never the rows: the

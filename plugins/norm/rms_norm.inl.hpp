@@ -46,17 +46,9 @@ class RmsNorm {
     const DLTensor& grad_y = *call.grad_out[0];
     auto* scales = static_cast<float*>(call.workspace);
     visit_float(x.dtype, [&]<class T>() {
-      for_each_row<T>(
-          call.host, x, call.grad_in[0],
-          [&](std::int64_t index, std::int64_t width) {
-            return scales[index] = scale_of_row(row<const T>(x, index), width);
-          },
-          [&](std::int64_t index, float scale, std::int64_t width, bool is_streamed) {
-            if (call.grad_in[0] != nullptr) {
-              run_backward(row<const T>(x, index), row<const T>(grad_y, index), row<T>(*call.grad_in[0], index), scale,
-                           width, is_streamed);
-            }
-          });
+      write_input_gradient<T>(
+          call, scales, [&](const T* from, std::int64_t width) { return scale_of_row(from, width); },
+          [&](auto... of_row) { run_backward(of_row...); });
       write_param_gradient(call.host, call.grad_in[1], row_count(x),
                            [&](std::int64_t index, std::int64_t column, auto extent) {
                              return load(row<const T>(x, index) + column, extent) * scales[index] *

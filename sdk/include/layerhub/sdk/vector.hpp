@@ -381,6 +381,12 @@ void prefetch_ahead(const T* x) {
   }
 }
 
+// For write(): the lines of these inputs that lie ahead.
+template <class... T>
+auto prefetched(const T*... inputs) {
+  return [=](std::int64_t i) { (prefetch_ahead(inputs + i), ...); };
+}
+
 // Stores past the cache become visible to other threads.
 inline void stream_end() { _mm_sfence(); }
 
