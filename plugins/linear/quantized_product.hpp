@@ -9,8 +9,12 @@
 
 namespace layerhub::linear {
 
-// Rows of x that stay near while tiles pass by: a whole number of groups.
+// Rows of x that stay near while tiles pass by: a whole number of groups. Matrices share the unpacking among more.
+#if defined(__AMX_BF16__)
+inline constexpr std::int64_t rows_in_cache = 512;
+#else
 inline constexpr std::int64_t rows_in_cache = 128;
+#endif
 
 // sums[r * tile_rows + i] = row first + r of x times row i of the tile, for r < count <= rows_in_cache; first is a
 // multiple of rows_in_cache, and count reaches the next one or the last row.

@@ -19,6 +19,8 @@
 #pragma once
 
 #include "byte_dot.inl.hpp"
+#include "matrix_product.inl.hpp"
+#include "packed_blocks.inl.hpp"
 #include "quantized_product.hpp"
 
 #include <layerhub/sdk/cpu.hpp>
@@ -32,49 +34,8 @@
 
 namespace {
 
-using layerhub::linear::Codes;
 using layerhub::linear::group_rows;
-using layerhub::linear::line_bytes;
-using layerhub::linear::PackedRows;
 using layerhub::linear::RoundedRows;
-using layerhub::linear::tile_rows;
-
-constexpr int parts = line_bytes / vector_bytes;  // registers that a line takes
-
-Floats scales_at(const std::uint8_t* record, int part) {
-  return load(reinterpret_cast<const float16*>(record) + part * lanes, Whole{});
-}
-
-// ---- Where a product reads a block's weights from: a record, and of it the outputs of one part ----
-
-// What columns 4v.. and 16 + 4v.. of a block are multiplied with.
-struct Pair {
-  Bytes low, high;
-};
-
-template <Codes of>
-struct Packed {
-  static constexpr Codes codes = of;
-  static constexpr std::int64_t block_bytes = PackedRows::block_bytes(codes);
-
-  static Floats scales(const std::uint8_t* record, int part) { return scales_at(record, part); }
-  static Floats offsets(const std::uint8_t* record, int part) {
-    if constexpr (codes == Codes::nibbles_with_offset) {
-      return scales_at(record + 2 * tile_rows, part);
-    } else {
-      return scales(record, part) * (codes == Codes::nibbles ? -8.f : bytes_offset);
-    }
-  }
-  static Pair pair(const std::uint8_t* record, int part, int v) {
-    const std::uint8_t* lines = record + PackedRows::header_bytes(codes) + part * vector_bytes;
-    const Bytes line = load_bytes(lines + v * line_bytes);
-    if constexpr (codes == Codes::bytes) {
-      return {line, load_bytes(lines + (v + 4) * line_bytes)};
-    } else {
-      return {low_nibbles(line), high_nibbles(line)};
-    }
-  }
-};
 
 // 4-bit weights as bytes, and the scales and offsets as floats: what unpack() makes of a Packed block.
 struct Unpacked {
@@ -201,19 +162,6 @@ void add_groups(const std::uint8_t* weights, std::int64_t first_block, std::int6
   }
 }
 
-// A block's codes of one column, for the outputs of a part.
-template <Codes codes>
-Integers column_codes(const std::uint8_t* record, int part, unsigned column) {
-  const std::uint8_t* lines = record + PackedRows::header_bytes(codes) + part * vector_bytes;
-  if constexpr (codes == Codes::bytes) {
-    const auto four = reinterpret_cast<Integers>(load_bytes(lines + column / 4 * line_bytes));
-    return four << static_cast<int>(24 - 8 * (column % 4)) >> 24;
-  } else {
-    const auto eight = reinterpret_cast<Bits>(load_bytes(lines + column % 16 / 4 * line_bytes));
-    return reinterpret_cast<Integers>(eight >> (8 * (column % 4) + 4 * (column / 16)) & 15);
-  }
-}
-
 // What the outliers of a row add, each with its column of the tile.
 template <Codes codes>
 void add_outliers(const std::uint8_t* weights, const RoundedRows& x, std::int64_t row, float* sums) {
@@ -270,6 +218,9 @@ namespace layerhub::linear {
 
 void multiply_tile(const PackedRows& weight, std::int64_t tile, const RoundedRows& x, std::int64_t first,
                    std::int64_t count, float* sums) {
+  if (x.are_matrices()) {
+    return multiply_matrices(weight, tile, x, first, count, sums);
+  }
   std::fill(sums, sums + count * tile_rows, 0.f);
   switch (weight.codes()) {
     case Codes::nibbles: return add_tile<Codes::nibbles>(weight, tile, x, first, count, sums);

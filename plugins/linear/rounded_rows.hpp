@@ -11,6 +11,10 @@
 // its block's energy is an outlier: it is kept as float, multiplied on its own, and the block is rounded without it.
 //
 // A NaN or infinity makes its block's scale one, and so no output is finite, as in float.
+//
+// Where the processor multiplies matrices (AMX), many rows are kept in bfloat16 instead: that is finer than 8 bits with
+// one scale for 32, and products with it need no scale afterwards. 16 rows are a group, whose record of a block is a
+// matrix: the rows' 64 bytes each. All rows or none are kept so.
 #pragma once
 
 #include <layerhub/sdk/vector.hpp>
@@ -18,11 +22,20 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 namespace layerhub::linear {
 
 inline constexpr int group_rows = 4;
 inline constexpr int rounded_block = 32;  // elements of a block
+inline constexpr int matrix_rows = 16;    // at most, of a matrix of activations
+
+// Rows from which on they are matrices: fewer don't make up for unpacking the weights to bfloat16.
+#if defined(__AMX_BF16__)
+inline constexpr std::int64_t least_rows_of_matrices = 32;
+#else
+inline constexpr std::int64_t least_rows_of_matrices = std::numeric_limits<std::int64_t>::max();
+#endif
 
 namespace detail {
 
@@ -94,9 +107,11 @@ inline std::int32_t store_bytes(std::int8_t* to, const Integers* v) {
 class RoundedRows {
  public:
   static std::size_t bytes(std::int64_t rows, std::int64_t blocks) {
-    return static_cast<std::size_t>(rows * (blocks * bytes_of_row + outlier_bytes(blocks)));
+    return static_cast<std::size_t>(rows < least_rows_of_matrices
+                                        ? rows * (blocks * bytes_of_row + outlier_bytes(blocks))
+                                        : rows * blocks * bytes_of_matrix_row);
   }
-  // memory: bytes(rows, blocks) of them, 8-byte aligned.
+  // memory: bytes(rows, blocks) of them, 8-byte aligned; 64-byte aligned it is faster.
   RoundedRows(void* memory, std::int64_t rows, std::int64_t blocks)
       : memory_(static_cast<std::byte*>(memory)), rows_(rows), blocks_(blocks) {}
 
@@ -108,6 +123,16 @@ class RoundedRows {
   }
   std::byte* record(std::int64_t group, std::int64_t block) const {
     return memory_ + (group * group_rows * blocks_ + rows_of_group(group) * block) * bytes_of_row;
+  }
+
+  // Whether the rows are matrices; of one, its rows and where it is: bfloat16 [rows_of_matrix, rounded_block].
+  bool are_matrices() const { return rows_ >= least_rows_of_matrices; }
+  int rows_of_matrix(std::int64_t index) const {
+    const std::int64_t left = rows_ - index * matrix_rows;
+    return static_cast<int>(left < matrix_rows ? left : matrix_rows);
+  }
+  std::byte* matrix(std::int64_t index, std::int64_t block) const {
+    return memory_ + (index * matrix_rows * blocks_ + rows_of_matrix(index) * block) * bytes_of_matrix_row;
   }
 
   // Of a record of `count` rows.
@@ -137,6 +162,25 @@ class RoundedRows {
 
   // 32 activations of one row.
   void round_block(std::int64_t row, std::int64_t block, const float* x) const {
+    if (are_matrices()) {
+      round_to_bfloat16(x, matrix(row / matrix_rows, block) + row % matrix_rows * bytes_of_matrix_row);
+    } else {
+      round_to_bytes(row, block, x);
+    }
+  }
+
+ private:
+  static constexpr std::int64_t bytes_of_row = rounded_block + 2 * sizeof(float);  // in a record
+  static constexpr std::int64_t bytes_of_matrix_row = rounded_block * sizeof(std::uint16_t);
+
+  static void round_to_bfloat16(const float* x, std::byte* to) {
+    auto* out = reinterpret_cast<sdk::bfloat16*>(to);
+    for (int i = 0; i < rounded_block; i += sdk::lanes) {
+      sdk::store(out + i, sdk::load(x + i, sdk::Whole{}), sdk::Whole{});
+    }
+  }
+
+  void round_to_bytes(std::int64_t row, std::int64_t block, const float* x) const {
     using namespace detail;
     Floats values[vectors_of_block], squares{};
     for (int i = 0; i < vectors_of_block; ++i) {
@@ -165,9 +209,6 @@ class RoundedRows {
     std::memcpy(to + count * rounded_block + 4 * index, &numbers[0], 4);
     std::memcpy(to + count * rounded_block + 4 * (count + index), &numbers[1], 4);
   }
-
- private:
-  static constexpr std::int64_t bytes_of_row = rounded_block + 2 * sizeof(float);  // in a record
 
   static constexpr std::int64_t padded_to_8(std::int64_t n) { return (n + 7) / 8 * 8; }
   static constexpr std::int64_t outlier_bytes(std::int64_t blocks) {

@@ -2,14 +2,14 @@
 # The only place that knows toolchains: which file suffix is compiled how, and into which library of the
 # variant.
 #
-# A plugin's library for level L is made of one object per stem: x.cpu-L.cpp where it exists, else the file of
-# the level that L inherits from, else x.cpu.cpp. So a kernel is written once and replaced where a level
+# A plugin's library for level L is made of one object per stem: x.cpu-L.cpp where it exists, else that of the
+# nearest level that L inherits from, else x.cpu.cpp. So a kernel is written once and replaced where a level
 # deserves better. Two levels never share a library: the linker would merge inline functions across them and
 # the baseline would run wide code.
 
 # Levels, in order of preference from the lowest. A level marked ALWAYS is built for every plugin with a
 # .cpu.cpp file, the others where a file of their suffix exists.
-set(LAYERHUB_CPU_LEVELS v2 v3 v3-vnni v4 v4-vnni)
+set(LAYERHUB_CPU_LEVELS v2 v3 v3-vnni v4 v4-vnni v4-amx)
 
 set(LAYERHUB_CPU_v2_ALWAYS TRUE)
 set(LAYERHUB_CPU_v2_CAPABILITY 2)
@@ -35,6 +35,11 @@ set(LAYERHUB_CPU_v4-vnni_INHERITS v4)
 set(LAYERHUB_CPU_v4-vnni_CAPABILITY 4)
 set(LAYERHUB_CPU_v4-vnni_FEATURES "avx512_bf16,avx512_vnni")
 set(LAYERHUB_CPU_v4-vnni_FLAGS -march=x86-64-v4 -mavx512vnni -mavx512bf16 -mprefer-vector-width=512)
+
+set(LAYERHUB_CPU_v4-amx_INHERITS v4-vnni)
+set(LAYERHUB_CPU_v4-amx_CAPABILITY 4)
+set(LAYERHUB_CPU_v4-amx_FEATURES "amx_bf16,avx512_bf16,avx512_vnni")
+set(LAYERHUB_CPU_v4-amx_FLAGS ${LAYERHUB_CPU_v4-vnni_FLAGS} -mamx-tile -mamx-bf16)
 
 # OpenCL: host code of the baseline that carries the source of its kernels. Any device of 1.2 can run them.
 # Its headers are all that a build needs: the functions are found when a plugin runs.

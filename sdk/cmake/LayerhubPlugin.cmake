@@ -19,13 +19,14 @@ if(NOT EXISTS ${LAYERHUB_SDK_ENTRY})
   get_filename_component(LAYERHUB_SDK_ENTRY ${CMAKE_CURRENT_LIST_DIR}/../src/plugin_entry.cpp ABSOLUTE)
 endif()
 
-# The file of `stem` for `level`: its own, the inherited level's, or the general one. Empty where there is
-# none.
+# The file of `stem` for `level`: its own, that of the nearest level it inherits from, or the general one. Empty where
+# there is none.
 function(_layerhub_source_for stem level out)
-  set(candidates ${stem}.cpu-${level}.cpp)
-  if(LAYERHUB_CPU_${level}_INHERITS)
-    list(APPEND candidates ${stem}.cpu-${LAYERHUB_CPU_${level}_INHERITS}.cpp)
-  endif()
+  set(candidates "")
+  while(level)
+    list(APPEND candidates ${stem}.cpu-${level}.cpp)
+    set(level ${LAYERHUB_CPU_${level}_INHERITS})
+  endwhile()
   list(APPEND candidates ${stem}.cpu.cpp)
   set(${out} "" PARENT_SCOPE)
   foreach(candidate IN LISTS candidates)

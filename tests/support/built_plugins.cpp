@@ -5,6 +5,8 @@
 #include <layerhub/sdk/call.hpp>
 
 #include <dlfcn.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -15,10 +17,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// With the system's permission, which a host with the core has from there.
+bool has_tiles() {
+  constexpr unsigned long permit = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM
+  static const bool has = __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
+                          ::syscall(SYS_arch_prctl, permit, tile_data) == 0;
+  return has;
+}
+
 std::string missing_feature(std::string_view feature) {
   const bool has = feature == "avx_vnni"      ? __builtin_cpu_supports("avxvnni")
                    : feature == "avx512_vnni" ? __builtin_cpu_supports("avx512vnni")
                    : feature == "avx512_bf16" ? __builtin_cpu_supports("avx512bf16")
+                   : feature == "amx_bf16"    ? has_tiles()
                                               : false;
   return has ? "" : std::string(feature);
 }

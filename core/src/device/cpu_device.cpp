@@ -21,6 +21,8 @@
 #endif
 #include <sys/platform/x86.h>
 #undef _Bool
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 namespace layerhub {
@@ -28,6 +30,8 @@ namespace device {
 namespace {
 
 #if defined(__x86_64__)
+
+constexpr const char* tile_feature = "amx_bf16";
 
 // The C library asked the processor when the process started, and "active" is what the system saves registers for as
 // well. Asking again would be an instruction that leaves a virtual machine: here 15 us each time, more than a load.
@@ -55,9 +59,21 @@ void ask_processor(hub::SystemFacts& facts) {
       facts.cpu_features.push_back(name);
     }
   };
+  add(facts.cpu_capability >= 4 && CPU_FEATURE_ACTIVE(AMX_TILE) && CPU_FEATURE_ACTIVE(AMX_BF16), tile_feature);
   add(facts.cpu_capability >= 4 && CPU_FEATURE_ACTIVE(AVX512_BF16), "avx512_bf16");
   add(facts.cpu_capability >= 4 && CPU_FEATURE_ACTIVE(AVX512_VNNI), "avx512_vnni");
   add(facts.cpu_capability >= 3 && CPU_FEATURE_ACTIVE(AVX_VNNI), "avx_vnni");
+}
+
+// The tile registers are 8 KiB that the system saves only for a process that asked for them. It refuses where a thread
+// has a stack for signals that is too small for what it would put there, and where a filter forbids the call.
+bool allows_tiles() {
+  constexpr unsigned long permit = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM of asm/prctl.h, since Linux 5.16
+  return ::syscall(SYS_arch_prctl, permit, tile_data) == 0;
+}
+
+void ask_system(hub::SystemFacts& facts) {
+  std::erase_if(facts.cpu_features, [](const std::string& f) { return f == tile_feature && !allows_tiles(); });
 }
 
 std::string brand() {
@@ -76,6 +92,8 @@ std::string brand() {
 
 void ask_processor(hub::SystemFacts& facts) { facts.cpu_arch = "aarch64"; }
 
+void ask_system(hub::SystemFacts&) {}
+
 std::string brand() { return {}; }
 
 #endif
@@ -87,7 +105,11 @@ const hub::SystemFacts& system_facts() {
     hub::SystemFacts asked;
     ask_processor(asked);
     const std::optional<std::string> wanted = secure_environment("LAYERHUB_CPU_CAPABILITY");
-    return wanted ? lowered(std::move(asked), *wanted) : asked;
+    if (wanted) {
+      asked = lowered(std::move(asked), *wanted);
+    }
+    ask_system(asked);
+    return asked;
   }());
   return facts;
 }

@@ -4,6 +4,9 @@
 // Asked of the processor and of the system: a level counts only where the system saves the registers that it uses. The
 // levels are those of the x86-64 psABI. LAYERHUB_CPU_CAPABILITY=1..4 lowers the level, for tests, comparisons and
 // instruction counts: 3 is AVX2 alone, 3+avx_vnni keeps that feature where the processor has it.
+//
+// "amx_bf16" also stands for the system's permission to use tile registers, which a process has to ask for once: it is
+// asked for with the facts, unless LAYERHUB_CPU_CAPABILITY leaves that feature out.
 #pragma once
 
 #include "hub/system_facts.hpp"

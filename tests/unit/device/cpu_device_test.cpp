@@ -7,6 +7,9 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 using namespace layerhub;
 using device::lowered;
 
@@ -19,7 +22,7 @@ hub::SystemFacts processor(std::uint32_t level, std::vector<std::string> feature
   return facts;
 }
 
-const hub::SystemFacts with_everything = processor(4, {"avx512_bf16", "avx512_vnni", "avx_vnni"});
+const hub::SystemFacts with_everything = processor(4, {"amx_bf16", "avx512_bf16", "avx512_vnni", "avx_vnni"});
 
 // Of a plugin with a library for each level, the one that is chosen on such a processor.
 std::string chosen(const hub::SystemFacts& facts) {
@@ -36,6 +39,7 @@ std::string chosen(const hub::SystemFacts& facts) {
   add("v3-vnni", 3, {"avx_vnni"});
   add("v4", 4, {});
   add("v4-vnni", 4, {"avx512_bf16", "avx512_vnni"});
+  add("v4-amx", 4, {"amx_bf16", "avx512_bf16", "avx512_vnni"});
   const std::vector<hub::LibraryVerdict> verdicts = hub::judge_libraries(metadata, facts);
   return verdicts.at(0).reason.empty() ? verdicts.at(0).library->file : "";
 }
@@ -43,7 +47,7 @@ std::string chosen(const hub::SystemFacts& facts) {
 }  // namespace
 
 TEST_CASE("LAYERHUB_CPU_CAPABILITY=3 is AVX2 alone, 3+avx_vnni keeps AVX-VNNI where the processor has it") {
-  CHECK(chosen(with_everything) == "v4-vnni");
+  CHECK(chosen(with_everything) == "v4-amx");
   CHECK(chosen(lowered(with_everything, "3")) == "v3");
   CHECK(chosen(lowered(with_everything, "3+avx_vnni")) == "v3-vnni");
   CHECK(chosen(lowered(processor(4, {"avx512_vnni"}), "3+avx_vnni")) == "v3");
@@ -61,7 +65,7 @@ TEST_CASE("LAYERHUB_CPU_CAPABILITY never gives a processor what it lacks") {
 
 TEST_CASE("a LAYERHUB_CPU_CAPABILITY that is no level changes nothing") {
   for (const char* wanted : {"", "0", "5", "v3", "33", "3,avx_vnni"}) {
-    CHECK(chosen(lowered(with_everything, wanted)) == "v4-vnni");
+    CHECK(chosen(lowered(with_everything, wanted)) == "v4-amx");
   }
 }
 
@@ -81,5 +85,17 @@ TEST_CASE("the level and features of this processor are those that the compiler'
   CHECK(has("avx512_vnni") == (__builtin_cpu_supports("avx512vnni") != 0));
   CHECK(has("avx512_bf16") == (__builtin_cpu_supports("avx512bf16") != 0));
   CHECK_FALSE(device::processor_name().empty());
+}
+
+TEST_CASE("amx_bf16 is a feature where the processor has it and the system lets this process use tile registers") {
+  if (std::getenv("LAYERHUB_CPU_CAPABILITY") != nullptr) {
+    return;
+  }
+  const std::vector<std::string>& features = device::system_facts().cpu_features;
+  constexpr unsigned long permitted = 0x1022, tile_data = 1 << 18;  // ARCH_GET_XCOMP_PERM
+  unsigned long components = 0;
+  const bool answered = ::syscall(SYS_arch_prctl, permitted, &components) == 0;
+  CHECK((std::count(features.begin(), features.end(), "amx_bf16") == 1) ==
+        (__builtin_cpu_supports("amx-bf16") && answered && (components & tile_data) != 0));
 }
 #endif
