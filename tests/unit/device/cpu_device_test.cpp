@@ -54,6 +54,7 @@ TEST_CASE("LAYERHUB_CPU_CAPABILITY=3 is AVX2 alone, 3+avx_vnni keeps AVX-VNNI wh
   CHECK(chosen(lowered(processor(3, {"avx_vnni"}), "3+avx_vnni")) == "v3-vnni");
   CHECK(chosen(lowered(processor(3, {"avx_vnni"}), "3")) == "v3");
   CHECK(chosen(lowered(with_everything, "4+avx512_bf16+avx512_vnni")) == "v4-vnni");
+  CHECK(chosen(lowered(processor(3, {"avx_vnni"}), "4+avx512_bf16+avx512_vnni+avx_vnni")) == "v3-vnni");
   CHECK(chosen(lowered(with_everything, "4")) == "v4");
 }
 
