@@ -12,14 +12,11 @@
 #include "packed_blocks.inl.hpp"
 #include "rounded_rows.hpp"
 
+#include <layerhub/sdk/tile_registers.hpp>
 #include <layerhub/sdk/vector.hpp>
 
 #include <algorithm>
 #include <cstdint>
-
-#if defined(__AMX_BF16__)
-#include "tile_registers.inl.hpp"
-#endif
 
 namespace {
 
@@ -56,26 +53,23 @@ void unpack_matrices(const std::uint8_t* record, std::uint8_t* to) {
   }
 }
 
-TileShapes shapes_of(int rows, int more_rows) {
+// Registers: sums of a matrix of rows in 0 and 1, of a second in 2 and 3; activations in 4 and 5, weights in 6 and 7.
+TileShapes shapes_of(std::int64_t rows, std::int64_t more_rows) {
+  constexpr int bytes = 64;
   TileShapes shapes;
-  const auto set = [&](int index, int count) {
-    shapes.bytes_of_row[index] = count > 0 ? 64 : 0;
-    shapes.rows[index] = static_cast<std::uint8_t>(count);
-  };
   for (int index : {0, 1, 4}) {
-    set(index, rows);
+    shapes.set(index, static_cast<int>(rows), bytes);
   }
   for (int index : {2, 3, 5}) {
-    set(index, more_rows);
+    shapes.set(index, static_cast<int>(more_rows), bytes);
   }
   for (int index : {6, 7}) {
-    set(index, matrix_rows);
+    shapes.set(index, matrix_rows, bytes);
   }
   return shapes;
 }
 
-// sums[r * tile_rows + output] += one or two matrices of rows times `blocks` blocks. Registers: sums of the first
-// matrix in 0 and 1, of the second in 2 and 3; activations in 4 and 5, weights in 6 and 7.
+// sums[r * tile_rows + output] += one or two matrices of rows times `blocks` blocks, or = where they are the first.
 template <bool two>
 void add_matrix_products(TileRegisters& registers, const RoundedRows& x, std::int64_t index, std::int64_t first_block,
                          std::int64_t blocks, const std::uint8_t* weights, float* sums) {
@@ -100,12 +94,12 @@ void add_matrix_products(TileRegisters& registers, const RoundedRows& x, std::in
     registers.load<4>(x.matrix(index, first_block + b), 64);
     registers.load<6>(weights, 64);
     registers.load<7>(weights + matrix_bytes, 64);
-    registers.add_products<0, 4, 6>();
-    registers.add_products<1, 4, 7>();
+    registers.add_bfloat16_products<0, 4, 6>();
+    registers.add_bfloat16_products<1, 4, 7>();
     if constexpr (two) {
       registers.load<5>(x.matrix(index + 1, first_block + b), 64);
-      registers.add_products<2, 5, 6>();
-      registers.add_products<3, 5, 7>();
+      registers.add_bfloat16_products<2, 5, 6>();
+      registers.add_bfloat16_products<3, 5, 7>();
     }
   }
   registers.store<0>(sums, step);
@@ -117,11 +111,12 @@ void add_matrix_products(TileRegisters& registers, const RoundedRows& x, std::in
 }
 
 template <Codes codes>
-void multiply_matrices(const std::uint8_t* tile, const RoundedRows& x, std::int64_t first, std::int64_t count, float* sums) {
+void multiply_matrices(const std::uint8_t* tile, const RoundedRows& x, std::int64_t first, std::int64_t count,
+                       float* sums) {
   constexpr std::int64_t most_blocks = 9;  // 18 KiB: what passes by has the rest of the nearest cache
   alignas(64) std::uint8_t unpacked[most_blocks * unpacked_bytes];
   TileRegisters registers;
-  const std::int64_t pieces = (x.blocks() + most_blocks - 1) / most_blocks;
+  const std::int64_t pieces = std::max<std::int64_t>((x.blocks() + most_blocks - 1) / most_blocks, 1);
   for (std::int64_t piece = 0; piece < pieces; ++piece) {
     const std::int64_t begin = x.blocks() * piece / pieces, end = x.blocks() * (piece + 1) / pieces;
     for (std::int64_t b = begin; b < end; ++b) {
@@ -130,9 +125,10 @@ void multiply_matrices(const std::uint8_t* tile, const RoundedRows& x, std::int6
     registers.configure(shapes_of(matrix_rows, matrix_rows));
     for (std::int64_t r = 0; r < count; r += 2 * matrix_rows) {
       const std::int64_t index = (first + r) / matrix_rows;
-      const std::int64_t rows = std::min<std::int64_t>(count - r, matrix_rows), more_rows = count - r - rows;
+      const std::int64_t rows = std::min<std::int64_t>(count - r, matrix_rows);
+      const std::int64_t more_rows = std::min<std::int64_t>(count - r - rows, matrix_rows);
       if (more_rows < matrix_rows) {
-        registers.configure(shapes_of(static_cast<int>(rows), static_cast<int>(more_rows)));
+        registers.configure(shapes_of(rows, more_rows));
       }
       auto* add = more_rows > 0 ? &add_matrix_products<true> : &add_matrix_products<false>;
       add(registers, x, index, begin, end - begin, unpacked, sums + r * tile_rows);
@@ -141,7 +137,7 @@ void multiply_matrices(const std::uint8_t* tile, const RoundedRows& x, std::int6
 }
 
 void multiply_matrices(const PackedRows& weight, std::int64_t tile, const RoundedRows& x, std::int64_t first,
-                  std::int64_t count, float* sums) {
+                       std::int64_t count, float* sums) {
   const std::uint8_t* from = weight.tile(tile);
   switch (weight.codes()) {
     case Codes::nibbles: return multiply_matrices<Codes::nibbles>(from, x, first, count, sums);

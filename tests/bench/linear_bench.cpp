@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Linear. Decode: one row of input, weights of all layers of a token one after the other, so that they come from
 // memory, against a plain read of as many bytes with the same threads. Prefill: 512 rows, against the multiply-adds
-// that the processor does in registers, 8-bit ones for block formats, else in float32.
+// that the processor does in registers: for block formats 8-bit ones, or those of matrices where it has AMX, else in
+// float32.
 #include "bench/support/host.hpp"
 #include "bench/support/report.hpp"
 
@@ -81,9 +82,10 @@ int main(int argc, char** argv) {
   for (const WeightKind& kind : kinds) {
     decode(report, kind);
   }
-  report.heading("8-bit multiply-adds in registers");
+  const bool has_matrices = layerhub::device_info({kDLCPU, 0}).features.find("amx_bf16") != std::string::npos;
+  report.heading(has_matrices ? "bfloat16 multiply-adds of matrices in registers" : "8-bit multiply-adds in registers");
   for (const WeightKind& kind : {kinds[0], kinds[1], kinds[2]}) {
-    prefill<MultiplyBytes>(report, kind);
+    has_matrices ? prefill<MultiplyMatrices>(report, kind) : prefill<MultiplyBytes>(report, kind);
   }
   report.heading("float32 multiply-adds in registers");
   for (const WeightKind& kind : {kinds[3], kinds[4], kinds[5]}) {

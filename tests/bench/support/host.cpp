@@ -112,6 +112,7 @@ Mapping built_plugins() {
       {"ConvertAll", "bench/limits"},
       {"AddAll", "bench/limits"},
       {"MultiplyBytes", "bench/limits"},
+      {"MultiplyMatrices", "bench/limits"},
       {"MultiplyFloats", "bench/limits"},
       {"Unchecked", "bench/nothing"},
       {"Checked", "bench/nothing"},

@@ -101,6 +101,9 @@ struct AddAll : use_kernel_forward_from_hub<AddAll, "AddAll"> {
 struct MultiplyBytes : use_kernel_forward_from_hub<MultiplyBytes, "MultiplyBytes"> {
   void forward(const DLTensor&, DLTensor&) const { never_measured("MultiplyBytes"); }
 };
+struct MultiplyMatrices : use_kernel_forward_from_hub<MultiplyMatrices, "MultiplyMatrices"> {  // where there is AMX
+  void forward(const DLTensor&, DLTensor&) const { never_measured("MultiplyMatrices"); }
+};
 struct MultiplyFloats : use_kernel_forward_from_hub<MultiplyFloats, "MultiplyFloats"> {
   void forward(const DLTensor&, DLTensor&) const { std::abort(); }
 };

@@ -61,8 +61,8 @@ struct Linear {
   static std::vector<sdk::Example> examples();
 };
 
-// One row and many, row counts of the weight that fill no tile, one block and several, and inputs of which single
-// elements are far above the rest.
+// One row, many and more than stay in a cache together, row counts of the weight that fill no tile, one block and
+// several, and inputs of which single elements are far above the rest.
 inline std::vector<sdk::Example> Linear::examples() {
   std::vector<sdk::Example> all;
   for (const std::int64_t rows : {1, 2, 3, 7, 8, 65, 130}) {
@@ -80,6 +80,7 @@ inline std::vector<sdk::Example> Linear::examples() {
       all.push_back({{{"input", {rows, k}}, {"weight", {83, k}}, {"output", {rows, 83}}}, {}, {}, 1, 1.0 / 100});
     }
   }
+  all.push_back({{{"input", {550, 32}}, {"weight", {50, 32}}, {"output", {550, 50}}}, {}, {}});
   return all;
 }
 
