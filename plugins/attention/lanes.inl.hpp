@@ -16,21 +16,13 @@ using namespace layerhub::sdk;
 // Even blocks: those of a, odd blocks: those of b.
 template <int step>
 Floats alternated(Floats a, Floats b) {
-  Integers index;
-  for (int i = 0; i < lanes; ++i) {
-    index[i] = (i & step) == 0 ? i : lanes + i;
-  }
-  return __builtin_shuffle(a, b, index);
+  return shuffled<[](int i) { return (i & step) == 0 ? i : lanes + i; }>(a, b);
 }
 
 // Even blocks: the odd ones of a; odd blocks: the even ones of b.
 template <int step>
 Floats exchanged(Floats a, Floats b) {
-  Integers index;
-  for (int i = 0; i < lanes; ++i) {
-    index[i] = (i & step) == 0 ? i + step : lanes + i - step;
-  }
-  return __builtin_shuffle(a, b, index);
+  return shuffled<[](int i) { return (i & step) == 0 ? i + step : lanes + i - step; }>(a, b);
 }
 
 // rows[i], lane j <-> rows[j], lane i

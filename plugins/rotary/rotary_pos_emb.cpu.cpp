@@ -22,21 +22,13 @@ constexpr std::int64_t least_per_worker = 16384;
 // The firsts (offset 0) or seconds (offset 1) of the pairs in two vectors.
 template <int offset>
 Floats every_second(Floats a, Floats b) {
-  Integers index;
-  for (int i = 0; i < lanes; ++i) {
-    index[i] = 2 * i + offset;
-  }
-  return __builtin_shuffle(a, b, index);
+  return shuffled<[](int i) { return 2 * i + offset; }>(a, b);
 }
 
 // The other way round: half 0 or 1 of the pairs made of firsts and seconds.
 template <int half>
 Floats pairs(Floats firsts, Floats seconds) {
-  Integers index;
-  for (int i = 0; i < lanes; ++i) {
-    index[i] = (half * lanes + i) / 2 + (i % 2) * lanes;
-  }
-  return __builtin_shuffle(firsts, seconds, index);
+  return shuffled<[](int i) { return (half * lanes + i) / 2 + i % 2 * lanes; }>(firsts, seconds);
 }
 
 template <class T, class A>

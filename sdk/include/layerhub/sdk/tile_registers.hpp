@@ -21,7 +21,7 @@ struct alignas(64) TileShapes {
 
   void set(int index, int row_count, int bytes) {
     rows[index] = static_cast<std::uint8_t>(row_count);
-    bytes_of_row[index] = static_cast<std::uint16_t>(bytes);
+    bytes_of_row[index] = static_cast<std::uint16_t>(row_count == 0 ? 0 : bytes);  // else the instruction faults
   }
 };
 

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #ifdef __SSE2__
 #include <immintrin.h>
@@ -241,6 +242,13 @@ inline Floats smaller(Floats a, Floats b) {
 // Within [low, high]; NaN stays NaN.
 inline Floats within(Floats x, float low, float high) { return smaller(broadcast(high), larger(broadcast(low), x)); }
 
+// Element i is element place(i) of a and b, one after the other.
+template <auto place, class V>
+V shuffled(V a, V b) {
+  return [&]<int... i>(std::integer_sequence<int, i...>) { return __builtin_shufflevector(a, b, place(i)...); }
+  (std::make_integer_sequence<int, sizeof(V) / sizeof(a[0])>{});
+}
+
 // v with 0 in the lanes beyond the part.
 inline Floats first_lanes(Floats v, Part part) {
   Integers index;
@@ -261,12 +269,8 @@ inline constexpr std::int64_t register_elements = vector_bytes / static_cast<std
 
 // The upper halves of all lanes, those of `low` first.
 inline Register upper_halves(Bits low, Bits high) {
-  Words odd;
-  for (int i = 0; i < 2 * lanes; ++i) {
-    odd[i] = static_cast<std::uint16_t>(2 * i + 1);
-  }
-  return reinterpret_cast<Register>(
-      __builtin_shuffle(reinterpret_cast<Words>(low), reinterpret_cast<Words>(high), odd));
+  constexpr auto odd = [](int i) { return 2 * i + 1; };
+  return reinterpret_cast<Register>(shuffled<odd>(reinterpret_cast<Words>(low), reinterpret_cast<Words>(high)));
 }
 
 inline Register joined(HalfBits low, HalfBits high) {
@@ -278,11 +282,8 @@ inline Register joined(HalfBits low, HalfBits high) {
 
 // The lower half of each lane of a beside the upper half of that of b.
 inline Words halves(Bits a, Bits b) {
-  Words own;
-  for (int i = 0; i < 2 * lanes; ++i) {
-    own[i] = static_cast<std::uint16_t>(i % 2 == 0 ? i : 2 * lanes + i);
-  }
-  return __builtin_shuffle(reinterpret_cast<Words>(a), reinterpret_cast<Words>(b), own);
+  return shuffled<[](int i) { return i % 2 == 0 ? i : 2 * lanes + i; }>(reinterpret_cast<Words>(a),
+                                                                        reinterpret_cast<Words>(b));
 }
 
 // (a + b + 1) / 2, with no bit lost.
