@@ -24,17 +24,14 @@ using namespace layerhub::sdk;
 using layerhub::linear::matrix_rows;
 using layerhub::linear::RoundedRows;
 
-#if defined(__AMX_BF16__)
-
 constexpr std::int64_t matrix_bytes = 64 * matrix_rows;
 constexpr std::int64_t unpacked_bytes = parts * matrix_bytes;  // of a block
 
 // Elements 2k and 2k + 1 of each output, from two vectors of the outputs.
-__m512i interleaved(Floats even, Floats odd) {
-  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,  //
-                                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-  const __m512bh both = _mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(odd), reinterpret_cast<__m512>(even));
-  return _mm512_permutexvar_epi16(order, reinterpret_cast<__m512i>(both));
+Shorts interleaved(Floats even, Floats odd) {
+  const auto both =
+      reinterpret_cast<Shorts>(_mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(odd), reinterpret_cast<__m512>(even)));
+  return shuffled<[](int i) { return i / 2 + i % 2 * lanes; }>(both, both);
 }
 
 // A block's matrices, one after the other.
@@ -48,7 +45,7 @@ void unpack_matrices(const std::uint8_t* record, std::uint8_t* to) {
         const Floats scaled = __builtin_convertvector(column_codes<codes>(record, part, column), Floats) * scales;
         return codes == Codes::bytes ? scaled : scaled + offsets;  // bytes are signed here
       };
-      _mm512_storeu_si512(to, interleaved(weights(2 * k), weights(2 * k + 1)));
+      store_bytes(to, reinterpret_cast<Bytes>(interleaved(weights(2 * k), weights(2 * k + 1))));
     }
   }
 }
@@ -125,7 +122,7 @@ void multiply_matrices(const std::uint8_t* tile, const RoundedRows& x, std::int6
     registers.configure(shapes_of(matrix_rows, matrix_rows));
     for (std::int64_t r = 0; r < count; r += 2 * matrix_rows) {
       const std::int64_t index = (first + r) / matrix_rows;
-      const std::int64_t rows = std::min<std::int64_t>(count - r, matrix_rows);
+      const std::int64_t rows = x.rows_of_matrix(index);
       const std::int64_t more_rows = std::min<std::int64_t>(count - r - rows, matrix_rows);
       if (more_rows < matrix_rows) {
         registers.configure(shapes_of(rows, more_rows));
@@ -145,11 +142,5 @@ void multiply_matrices(const PackedRows& weight, std::int64_t tile, const Rounde
     case Codes::bytes: return multiply_matrices<Codes::bytes>(from, x, first, count, sums);
   }
 }
-
-#else
-
-void multiply_matrices(const PackedRows&, std::int64_t, const RoundedRows&, std::int64_t, std::int64_t, float*) {}
-
-#endif
 
 }  // namespace

@@ -19,9 +19,11 @@
 #pragma once
 
 #include "byte_dot.inl.hpp"
-#include "matrix_product.inl.hpp"
 #include "packed_blocks.inl.hpp"
 #include "quantized_product.hpp"
+#if defined(__AMX_BF16__)
+#include "matrix_product.inl.hpp"
+#endif
 
 #include <layerhub/sdk/cpu.hpp>
 #include <layerhub/sdk/tensor.hpp>
@@ -218,9 +220,11 @@ namespace layerhub::linear {
 
 void multiply_tile(const PackedRows& weight, std::int64_t tile, const RoundedRows& x, std::int64_t first,
                    std::int64_t count, float* sums) {
+#if defined(__AMX_BF16__)
   if (x.are_matrices()) {
     return multiply_matrices(weight, tile, x, first, count, sums);
   }
+#endif
   std::fill(sums, sums + count * tile_rows, 0.f);
   switch (weight.codes()) {
     case Codes::nibbles: return add_tile<Codes::nibbles>(weight, tile, x, first, count, sums);

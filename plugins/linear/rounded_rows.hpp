@@ -117,20 +117,14 @@ class RoundedRows {
 
   std::int64_t rows() const { return rows_; }
   std::int64_t blocks() const { return blocks_; }
-  int rows_of_group(std::int64_t group) const {
-    const std::int64_t left = rows_ - group * group_rows;
-    return static_cast<int>(left < group_rows ? left : group_rows);
-  }
+  int rows_of_group(std::int64_t group) const { return rows_of(group, group_rows); }
   std::byte* record(std::int64_t group, std::int64_t block) const {
     return memory_ + (group * group_rows * blocks_ + rows_of_group(group) * block) * bytes_of_row;
   }
 
   // Whether the rows are matrices; of one, its rows and where it is: bfloat16 [rows_of_matrix, rounded_block].
   bool are_matrices() const { return rows_ >= least_rows_of_matrices; }
-  int rows_of_matrix(std::int64_t index) const {
-    const std::int64_t left = rows_ - index * matrix_rows;
-    return static_cast<int>(left < matrix_rows ? left : matrix_rows);
-  }
+  int rows_of_matrix(std::int64_t index) const { return rows_of(index, matrix_rows); }
   std::byte* matrix(std::int64_t index, std::int64_t block) const {
     return memory_ + (index * matrix_rows * blocks_ + rows_of_matrix(index) * block) * bytes_of_matrix_row;
   }
@@ -173,11 +167,15 @@ class RoundedRows {
   static constexpr std::int64_t bytes_of_row = rounded_block + 2 * sizeof(float);  // in a record
   static constexpr std::int64_t bytes_of_matrix_row = rounded_block * sizeof(std::uint16_t);
 
+  // Of the index-th `most` rows.
+  int rows_of(std::int64_t index, int most) const {
+    const std::int64_t left = rows_ - index * most;
+    return static_cast<int>(left < most ? left : most);
+  }
+
   static void round_to_bfloat16(const float* x, std::byte* to) {
-    auto* out = reinterpret_cast<sdk::bfloat16*>(to);
-    for (int i = 0; i < rounded_block; i += sdk::lanes) {
-      sdk::store(out + i, sdk::load(x + i, sdk::Whole{}), sdk::Whole{});
-    }
+    sdk::write(reinterpret_cast<sdk::bfloat16*>(to), rounded_block, false,
+               [&](std::int64_t i, auto extent) { return sdk::load(x + i, extent); });
   }
 
   void round_to_bytes(std::int64_t row, std::int64_t block, const float* x) const {

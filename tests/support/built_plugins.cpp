@@ -3,10 +3,9 @@
 #include "support/built_plugins.hpp"
 
 #include <layerhub/sdk/call.hpp>
+#include <layerhub/sdk/tile_registers.hpp>
 
 #include <dlfcn.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -19,9 +18,8 @@ namespace fs = std::filesystem;
 
 // With the system's permission, which a host with the core has from there.
 bool has_tiles() {
-  constexpr unsigned long permit = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM
-  static const bool has = __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
-                          ::syscall(SYS_arch_prctl, permit, tile_data) == 0;
+  static const bool has =
+      __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") && sdk::permit_tile_registers();
   return has;
 }
 

@@ -21,8 +21,7 @@
 #endif
 #include <sys/platform/x86.h>
 #undef _Bool
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <layerhub/sdk/tile_registers.hpp>
 #endif
 
 namespace layerhub {
@@ -65,15 +64,9 @@ void ask_processor(hub::SystemFacts& facts) {
   add(facts.cpu_capability >= 3 && CPU_FEATURE_ACTIVE(AVX_VNNI), "avx_vnni");
 }
 
-// The tile registers are 8 KiB that the system saves only for a process that asked for them. It refuses where a thread
-// has a stack for signals that is too small for what it would put there, and where a filter forbids the call.
-bool allows_tiles() {
-  constexpr unsigned long permit = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM of asm/prctl.h, since Linux 5.16
-  return ::syscall(SYS_arch_prctl, permit, tile_data) == 0;
-}
-
 void ask_system(hub::SystemFacts& facts) {
-  std::erase_if(facts.cpu_features, [](const std::string& f) { return f == tile_feature && !allows_tiles(); });
+  std::erase_if(facts.cpu_features,
+                [](const std::string& f) { return f == tile_feature && !sdk::permit_tile_registers(); });
 }
 
 std::string brand() {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products of matrices of bfloat16 in tile registers. With numbers as they occur: of zeros a processor does more, since
-// they take less power.
+// Products of matrices of bfloat16 in tile registers, with numbers as they occur in place of zeros.
 #include <layerhub/sdk/cpu.hpp>
 #include <layerhub/sdk/kernel.hpp>
 #include <layerhub/sdk/tile_registers.hpp>
