@@ -76,7 +76,7 @@ void print_people(const Options& options, const Question& question, const std::v
 
 void print_machine(const Options& options, const Question& question, const std::vector<Candidate>& candidates) {
   Json json{{"layer", options.subject},
-            {"device", options.device},
+            {"device", to_string(question.device)},
             {"mode", to_string(question.mode)},
             {"candidates", Json::array()},
             {"ambiguous", question.selection == nullptr && serving(candidates).size() > 1}};
@@ -111,8 +111,8 @@ int explain(const Options& options) {
                options.subject);
   }
   if (found == 0) {
-    fmt::print(stderr, "layerhub: no plugin serves `{}` on {} here; searched: {}\n", options.subject, options.device,
-               hub::describe_roots(hub.roots()));
+    fmt::print(stderr, "layerhub: no plugin serves `{}` on {} here; searched: {}\n", options.subject,
+               to_string(question.device), hub::describe_roots(hub.roots()));
   }
   return found == 1 ? 0 : 1;
 }

@@ -55,6 +55,9 @@ class CausalAttentionKernel {
   static void forward(const lh_call& call) {
     const CausalAttentionKernel kernel(call);
     kernel.check();
+    if (kernel.problem_.tokens == 0) {
+      return;
+    }
     visit_float(call.in[0]->dtype, [&]<class T>() {
       visit_float(call.out[1]->dtype, [&]<class C>() {
         kernel.append<T, C>();

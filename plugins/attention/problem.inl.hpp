@@ -26,8 +26,8 @@ constexpr std::int64_t positions_per_block = 64;  // scores that a row has at on
 constexpr float lowest = std::numeric_limits<float>::lowest();
 
 // 2^(score - largest). Below 2^-100 it stays there: beside the largest, whose weight is 1, that is nothing, and
-// products with numbers that are smaller still are slow.
-inline Floats weight_of(Floats difference) { return exp2_of_moderate(larger(difference, broadcast(-100))); }
+// products with numbers that are smaller still are slow. NaN stays NaN: a row whose scores have one gets it.
+inline Floats weight_of(Floats difference) { return exp2_of_moderate(larger(broadcast(-100), difference)); }
 
 constexpr std::int64_t rounded_up(std::int64_t count, std::int64_t unit) { return (count + unit - 1) / unit * unit; }
 
@@ -92,7 +92,7 @@ struct Softmax {
     return std::clamp<std::int64_t>(positions - first, 0, count);
   }
 
-  // The largest score once the first `visible` of a block's are known.
+  // The largest score once the first `visible` of a block's are known. A NaN is passed over; its weight will be NaN.
   float largest_with(const float* scores, std::int64_t visible) const {
     const std::int64_t whole = visible / lanes;
     Floats top = broadcast(largest);

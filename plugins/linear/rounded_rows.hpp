@@ -10,7 +10,8 @@
 // above the rest: few, but nearly all of the rounding's error is theirs. An element with more than three quarters of
 // its block's energy is an outlier: it is kept as float, multiplied on its own, and the block is rounded without it.
 //
-// A NaN or infinity makes its block's scale one, and so no output is finite, as in float.
+// A NaN or infinity makes its block's scale one, and so no output is finite, as in float; so does a block whose scale
+// times its sum is more than a float holds, which takes numbers above 1e37.
 //
 // Where the processor multiplies matrices (AMX), many rows are kept in bfloat16 instead: that is finer than 8 bits with
 // one scale for 32, and products with it need no scale afterwards. 16 rows are a group, whose record of a block is a

@@ -25,6 +25,7 @@ enum class Defect {
   write_between_rows,
   write_to_input,
   dense_only,
+  loses_nan,
   by_worker,
   inexact
 };
@@ -43,7 +44,8 @@ struct ReluKernel {
       float* to = row<float>(y, r);
       const std::int64_t end = defect == Defect::unwritten_element && r + 1 == row_count(x) ? width - 1 : width;
       for (std::int64_t i = 0; i < end; ++i) {
-        to[i] = from[i] > 0 ? from[i] * (defect == Defect::inexact ? 1.001f : 1.f) : 0.f;
+        const bool is_kept = defect == Defect::loses_nan ? from[i] > 0 : !(from[i] <= 0);
+        to[i] = is_kept ? from[i] * (defect == Defect::inexact ? 1.001f : 1.f) : 0.f;
       }
       if (defect == Defect::wrong_value) to[0] += 1;
       if (defect == Defect::write_behind && r + 1 == row_count(x)) to[width] = 0;
@@ -97,6 +99,8 @@ TEST_CASE("a kernel that declares strided rows and reads dense ones is found") {
   CHECK(failures<Defect::dense_only>() > 0);
 }
 
+TEST_CASE("a NaN that is made a number is found") { CHECK(failures<Defect::loses_nan>() > 0); }
+
 TEST_CASE("a result that depends on the number of threads breaks the deterministic trait") {
   std::string complaint;
   CHECK(failures<Defect::by_worker>(&complaint) > 0);
@@ -142,7 +146,7 @@ TEST_CASE("a kernel that declines has not failed, unless it wrote something") {
 TEST_CASE("cases hold a kernel to each thing that it declares") {
   static constexpr lh_kernel kernel = sdk::detail::describe<ReluKernel<Defect::none>, layers::ReLU>("test", kDLCPU);
   std::set<std::size_t> ranks;
-  bool padded = false, odd = false, no_row = false, one_row = false;
+  bool padded = false, odd = false, no_row = false, one_row = false, has_nan = false;
   for (const KernelCase& made : cases_for(kernel, *find_known_layer("ReLU"))) {
     const TensorPlan& x = made.tensors[0];
     ranks.insert(x.shape.size());
@@ -150,10 +154,11 @@ TEST_CASE("cases hold a kernel to each thing that it declares") {
     odd |= x.byte_offset % 64 != 0;
     no_row |= x.shape[0] == 0;
     one_row |= x.shape.size() == 2 && x.shape[0] == 1;
+    has_nan |= made.has_nan;
     CHECK(x.strides.back() == 1);  // a stride of its own in the last dimension is not declared
   }
   CHECK(ranks == std::set<std::size_t>{1, 2, 3, 4});
-  CHECK((padded && odd && no_row && one_row));
+  CHECK((padded && odd && no_row && one_row && has_nan));
 }
 
 }  // namespace

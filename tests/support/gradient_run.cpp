@@ -366,7 +366,7 @@ std::vector<KernelCase> gradient_cases_for(const lh_kernel& kernel, const KnownL
   std::vector<KernelCase> chosen, large;
   std::int64_t elements = 0;
   for (KernelCase& made : cases_for(kernel, layer)) {
-    if (is_in_place(made)) {
+    if (is_in_place(made) || made.has_nan) {
       continue;
     }
     const std::int64_t count = element_count(made);

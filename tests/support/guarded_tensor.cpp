@@ -175,6 +175,27 @@ void GuardedTensor::fill(std::mt19937_64& random, double deviation, double outli
   });
 }
 
+void GuardedTensor::put_nan(std::mt19937_64& random) {
+  const int mantissa_bits = sdk::same(plan_.dtype, sdk::f32)    ? 23
+                            : sdk::same(plan_.dtype, sdk::bf16) ? 7
+                            : sdk::same(plan_.dtype, sdk::f16)  ? 10
+                                                                : 0;
+  std::size_t count = 0;
+  for_each_element([&](std::size_t) { ++count; });
+  if (mantissa_bits == 0 || count == 0) {
+    return;
+  }
+  const std::size_t place = random() % count;
+  const std::uint64_t one = 1, mantissa = 1 + random() % ((one << mantissa_bits) - 1);
+  const std::uint64_t exponent = (one << (plan_.dtype.bits - 1)) - (one << mantissa_bits);  // all ones
+  const std::uint64_t bits = exponent | mantissa | (random() % 2) << (plan_.dtype.bits - 1);
+  for_each_element([&, i = std::size_t{0}](std::size_t at) mutable {
+    if (i++ == place) {
+      std::memcpy(memory_->data() + at, &bits, plan_.dtype.bits / 8);
+    }
+  });
+}
+
 void GuardedTensor::spoil() {
   const auto size = static_cast<std::size_t>(plan_.dtype.bits / 8);
   for_each_element([&](std::size_t at) { std::fill_n(memory_->data() + at, size, pattern_of_read); });

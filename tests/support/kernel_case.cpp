@@ -164,7 +164,7 @@ void describe(const lh_kernel& kernel, const char* layout, KernelCase& made) {
     made.text += name + "=" + std::to_string(value) + ", ";
   }
   made.text += "deviation " + std::to_string(static_cast<int>(made.deviation)) +
-               (made.outliers > 0 ? " with outliers, " : ", ") + layout;
+               (made.outliers > 0 ? " with outliers, " : ", ") + (made.has_nan ? "a NaN in each input, " : "") + layout;
 }
 
 // The scalars and attributes of the example; fallbacks for other attributes, 0 and 1 for other scalars.
@@ -191,7 +191,7 @@ void fill_numbers(const lh_kernel& kernel, const sdk::Example& example, KernelCa
   }
 }
 
-// The sets of optional arguments to leave out: none, each alone, all.
+// The sets of optional arguments to leave out: each alone, all.
 std::vector<std::vector<std::uint32_t>> absences(const lh_kernel& kernel) {
   std::vector<std::uint32_t> optional;
   for (std::uint32_t a = 0; a < kernel.n_args; ++a) {
@@ -199,7 +199,7 @@ std::vector<std::vector<std::uint32_t>> absences(const lh_kernel& kernel) {
       optional.push_back(a);
     }
   }
-  std::vector<std::vector<std::uint32_t>> sets{{}};
+  std::vector<std::vector<std::uint32_t>> sets;
   for (const std::uint32_t argument : optional) {
     sets.push_back({argument});
   }
@@ -228,20 +228,25 @@ void add_cases(const lh_kernel& kernel, const std::vector<ElementType>& types, c
     if (layout != Layout::dense && layout != Layout::in_place && is_large(*shapes)) {
       continue;  // many rows are for the threads; what strides do to a row, few rows show
     }
-    for (const std::vector<std::uint32_t>& absent : absences(kernel)) {
-      if (layout != Layout::dense && !absent.empty()) {
-        continue;
-      }
+    const auto add = [&, layout = layout, text = layout_text](const std::vector<std::uint32_t>& absent, bool has_nan) {
       KernelCase made;
       made.deviation = example.deviation;
       made.outliers = example.outliers;
+      made.has_nan = has_nan;
       made.tensors = plan_tensors(kernel, types, *shapes, layout);
       for (const std::uint32_t argument : absent) {
         made.tensors[argument] = {};
       }
       fill_numbers(kernel, example, made);
-      describe(kernel, layout_text, made);
+      describe(kernel, text, made);
       cases.push_back(std::move(made));
+    };
+    add({}, false);
+    if (layout == Layout::dense) {
+      for (const std::vector<std::uint32_t>& absent : absences(kernel)) {
+        add(absent, false);
+      }
+      add({}, true);
     }
   }
 }

@@ -4,7 +4,7 @@
 // A constraint is a promise to the host ("I read any strides"), so each one opens cases that hold the kernel to it:
 // dtypes and block formats of every argument, widths around the sizes of vectors, one row and many, padded
 // and permuted rows, rows that share memory, data that begins at an odd element, an output in place of its
-// input, optional arguments absent. A layer's examples (sdk/reference.hpp) fix shapes and numbers where
+// input, optional arguments absent, a NaN in each input. A layer's examples (sdk/reference.hpp) fix shapes and numbers where
 // constraints leave open what fits together.
 #pragma once
 
@@ -38,6 +38,7 @@ struct KernelCase {
   std::map<std::string, std::string, std::less<>> texts;
   double deviation = 1;
   double outliers = 0;  // the share of an input's elements that are 16 times as large
+  bool has_nan = false;  // one element of each input is NaN
 };
 
 std::vector<KernelCase> cases_for(const lh_kernel& kernel, const KnownLayer& layer);

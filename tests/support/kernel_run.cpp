@@ -73,7 +73,7 @@ class Run {
     }
     for (std::uint32_t a = 0; a < kernel_.n_args; ++a) {
       if (tensors_[a] && kernel_.args[a].kind == LH_ARG_INPUT) {
-        tensors_[a]->fill(random_, made_.deviation, outliers_of(a));
+        fill(a);
       }
     }
     remember();
@@ -84,8 +84,12 @@ class Run {
   }
 
  private:
-  double outliers_of(std::uint32_t argument) const {
-    return kernel_.args[argument].kind == LH_ARG_INPUT ? made_.outliers : 0;
+  void fill(std::uint32_t argument) {
+    const bool is_input = kernel_.args[argument].kind == LH_ARG_INPUT;
+    tensors_[argument]->fill(random_, made_.deviation, is_input ? made_.outliers : 0);
+    if (is_input && made_.has_nan) {
+      tensors_[argument]->put_nan(random_);
+    }
   }
 
   void make_tensors() {
@@ -96,7 +100,7 @@ class Run {
         if (kernel_.args[a].kind == LH_ARG_OUTPUT) {
           tensors_[a]->spoil();
         } else {
-          tensors_[a]->fill(random_, made_.deviation, outliers_of(a));
+          fill(a);
         }
       }
     }

@@ -4,13 +4,42 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <thread>
-#include <vector>
+#include <deque>
+#include <functional>
+#include <stdexcept>
+
+#include <pthread.h>
 
 namespace layerhub::testing {
 namespace {
 
 thread_local bool inside_a_run = false;
+
+// A thread with the least stack that abi/parallel.h promises. Joined at its end.
+class SmallThread {
+ public:
+  explicit SmallThread(std::function<void()> body) : body_(std::move(body)) {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 256 << 10);
+    const auto run = [](void* self) -> void* {
+      static_cast<SmallThread*>(self)->body_();
+      return nullptr;
+    };
+    const int error = pthread_create(&thread_, &attributes, run, this);
+    pthread_attr_destroy(&attributes);
+    if (error != 0) {
+      throw std::runtime_error(std::strerror(error));
+    }
+  }
+  SmallThread(const SmallThread&) = delete;
+  SmallThread& operator=(const SmallThread&) = delete;
+  ~SmallThread() { pthread_join(thread_, nullptr); }
+
+ private:
+  std::function<void()> body_;
+  pthread_t thread_{};
+};
 
 }  // namespace
 
@@ -44,9 +73,9 @@ void ThreadHost::run(std::uint32_t n_tasks, void (*task)(void*, std::uint32_t, s
     }
     inside_a_run = outer;
   };
-  std::vector<std::jthread> others;
+  std::deque<SmallThread> others;
   for (std::uint32_t worker = 1; !nested && worker < std::min(width_, n_tasks); ++worker) {
-    others.emplace_back(work, worker);
+    others.emplace_back([&work, worker] { work(worker); });
   }
   work(0);
 }

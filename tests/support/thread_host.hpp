@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A host with nothing but "lh.parallel/1" on as many threads as the test says. Threads are started for each
-// run: slow, and so in another order each time, with indices handed out to whoever comes first.
+// run: slow, and so in another order each time, with indices handed out to whoever comes first. Their stacks are as
+// small as a host may make them.
 #pragma once
 
 #include <layerhub/abi/parallel.h>

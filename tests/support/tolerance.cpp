@@ -36,15 +36,15 @@ std::string difference(const std::vector<double>& got, const std::vector<double>
   double error = 0;
   double power = 0;
   for (std::size_t i = 0; i < want.size(); ++i) {
-    const bool both_nan = std::isnan(want[i]) && std::isnan(got[i]);
-    const double off = both_nan || got[i] == want[i] ? 0 : std::abs(got[i] - want[i]);
-    const double bound = allowed.absolute + allowed.relative * std::abs(want[i]);
+    const bool is_same = got[i] == want[i] || (std::isnan(want[i]) && std::isnan(got[i]));
+    const double off = is_same ? 0 : std::abs(got[i] - want[i]);
+    const double bound = std::isfinite(want[i]) ? allowed.absolute + allowed.relative * std::abs(want[i]) : 0;
     if (!(off <= bound)) {
       return "[" + std::to_string(i) + "] is " + number(got[i]) + ", want " + number(want[i]) + " (off by " +
              number(off) + ", allowed " + number(bound) + ")";
     }
     error += off * off;
-    power += want[i] * want[i];
+    power += std::isfinite(want[i]) ? want[i] * want[i] : 0;
   }
   if (allowed.max_nmse != 0 && error > allowed.max_nmse * power) {
     return ": its mean square error is " + number(error / power) + " of its mean square, allowed " +

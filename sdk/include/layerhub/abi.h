@@ -281,7 +281,7 @@ typedef struct lh_kernel {
    * Returns LH_OK when all work is enqueued (on a CPU: done); LH_DECLINED when nothing was touched and the host shall
    * run its own forward; any other code: outputs are undefined and `error` holds the text.
    * Must not allocate outputs, start threads or throw [R3], nor synchronize the stream under LH_TRAIT_NO_HOST_SYNC.
-   * Reentrant on one instance: scratch is the workspace. [any thread] */
+   * Reentrant on one instance: scratch is the workspace, and 256 KiB of stack at most. [any thread] */
   int32_t (*forward)(const lh_instance*, const lh_call*, lh_error*);
   /* Gradients from saved tensors and grad_out into grad_in. `in` is that of the forward, `out` is not given (n_out is
    * 0). Gradients are dense, of the shape and dtype of what they belong to. NULL: no training. Otherwise as forward.

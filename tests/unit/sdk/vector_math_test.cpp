@@ -58,6 +58,18 @@ TEST_CASE("exp gives infinity, zero and NaN where they belong") {
   CHECK(exp(broadcast(0.f))[0] == 1);
 }
 
+TEST_CASE("a NaN of any bits stays NaN") {
+  for (std::uint32_t mantissa = 1; mantissa < 0x800000; mantissa += 509) {
+    for (const std::uint32_t sign : {0u, 0x80000000u}) {
+      const Floats nan = broadcast(std::bit_cast<float>(sign | 0x7f800000 | mantissa));
+      const bool stays = std::isnan(exp(nan)[0]) && std::isnan(exp_of_moderate(nan)[0]) &&
+                         std::isnan(exp2_of_moderate(nan)[0]) && std::isnan(normal_cdf(nan)[0]);
+      if (!stays) FAIL(mantissa << " does not");
+    }
+  }
+  SUCCEED();
+}
+
 TEST_CASE("normal_cdf is within 2e-7 of erfc, and keeps its digits far below zero") {
   for (float x = -12; x < 12; x += 0.001f) {
     const double want = 0.5 * std::erfc(static_cast<double>(-x) / std::sqrt(2.0));

@@ -23,6 +23,7 @@ typedef struct lh_parallel_1 {
   /* Runs task(user, index, worker) once for each index < n_tasks with worker < width(), in any order and on any of the
    * workers, and returns when all have run; what they wrote is visible to the caller then. No two tasks that run at the
    * same time have the same worker number. A run inside a task is serial in its caller. A task must not throw.
+   * Like the thread that calls forward, each worker has at least 256 KiB of stack for it.
    * [any thread] */
   void (*run)(const lh_host*, uint32_t n_tasks, void (*task)(void* user, uint32_t index, uint32_t worker), void* user);
 } lh_parallel_1;

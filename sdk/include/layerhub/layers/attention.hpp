@@ -88,7 +88,7 @@ struct CausalAttention {
   }
 };
 
-// The first token, prompts, steps of one and of several tokens, shallow and deep in the cache, the last place of it;
+// The first token, prompts, steps of one, of several and of no tokens, shallow and deep in the cache, the last place of it;
 // groups of heads of several sizes, widths that fill no vector, and tokens of one call on both sides of a boundary at
 // which a kernel may cut the positions.
 inline std::vector<sdk::Example> CausalAttention::examples() {
@@ -96,12 +96,13 @@ inline std::vector<sdk::Example> CausalAttention::examples() {
     std::int64_t tokens, q_heads, kv_heads, width, capacity, before;
   };
   std::vector<sdk::Example> all;
-  for (const Sizes& s : {Sizes{1, 1, 1, 8, 1, 0}, Sizes{1, 9, 3, 64, 700, 0}, Sizes{1, 9, 3, 64, 1300, 1200},
-                         Sizes{5, 4, 2, 64, 40, 35}, Sizes{33, 9, 3, 64, 64, 7}, Sizes{70, 2, 1, 30, 600, 512},
-                         Sizes{2, 8, 8, 128, 1030, 1028}, Sizes{3, 6, 1, 256, 20, 11}, Sizes{3, 24, 24, 1, 5, 2},
-                         Sizes{1, 3, 1, 3, 9, 4}, Sizes{1, 4, 2, 80, 150, 130}, Sizes{1, 8, 1, 80, 300, 200},
-                         Sizes{2, 2, 2, 16, 1100, 1023}, Sizes{5, 1, 1, 7, 64, 59}, Sizes{16, 6, 2, 32, 200, 100},
-                         Sizes{17, 3, 3, 80, 40, 20}, Sizes{70, 2, 2, 256, 90, 20}, Sizes{200, 8, 1, 64, 220, 3}}) {
+  for (const Sizes& s : {Sizes{1, 1, 1, 8, 1, 0},         Sizes{1, 9, 3, 64, 700, 0},   Sizes{1, 9, 3, 64, 1300, 1200},
+                         Sizes{5, 4, 2, 64, 40, 35},      Sizes{33, 9, 3, 64, 64, 7},   Sizes{70, 2, 1, 30, 600, 512},
+                         Sizes{2, 8, 8, 128, 1030, 1028}, Sizes{3, 6, 1, 256, 20, 11},  Sizes{3, 24, 24, 1, 5, 2},
+                         Sizes{1, 3, 1, 3, 9, 4},         Sizes{1, 4, 2, 80, 150, 130}, Sizes{1, 8, 1, 80, 300, 200},
+                         Sizes{2, 2, 2, 16, 1100, 1023},  Sizes{5, 1, 1, 7, 64, 59},    Sizes{16, 6, 2, 32, 200, 100},
+                         Sizes{0, 6, 2, 32, 40, 0},       Sizes{0, 6, 2, 32, 40, 20},   Sizes{17, 3, 3, 80, 40, 20},
+                         Sizes{70, 2, 2, 256, 90, 20},    Sizes{200, 8, 1, 64, 220, 3}}) {
     all.push_back(
         {{{"q", {s.tokens, s.q_heads, s.width}},
           {"k", {s.tokens, s.kv_heads, s.width}},

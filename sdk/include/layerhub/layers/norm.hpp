@@ -9,6 +9,9 @@
 //
 // The variance is that of d numbers, not d - 1; the bias is optional.
 //
+// Kernels may take the sum of squares in float32, as frameworks do: a row whose sum is beyond that, of numbers around
+// 1e19 and more, gives zeros or NaN.
+//
 // The weight's dtype may differ from the activations': models keep float32 weights beside bfloat16 activations.
 #pragma once
 
