@@ -175,7 +175,7 @@ void GuardedTensor::fill(std::mt19937_64& random, double deviation, double outli
   });
 }
 
-void GuardedTensor::put_nan(std::mt19937_64& random) {
+void GuardedTensor::put_nan(std::mt19937_64& random, bool in_first_row) {
   const int mantissa_bits = sdk::same(plan_.dtype, sdk::f32)    ? 23
                             : sdk::same(plan_.dtype, sdk::bf16) ? 7
                             : sdk::same(plan_.dtype, sdk::f16)  ? 10
@@ -185,7 +185,7 @@ void GuardedTensor::put_nan(std::mt19937_64& random) {
   if (mantissa_bits == 0 || count == 0) {
     return;
   }
-  const std::size_t place = random() % count;
+  const std::size_t place = random() % (in_first_row ? static_cast<std::size_t>(plan_.shape.back()) : count);
   const std::uint64_t one = 1, mantissa = 1 + random() % ((one << mantissa_bits) - 1);
   const std::uint64_t exponent = (one << (plan_.dtype.bits - 1)) - (one << mantissa_bits);  // all ones
   const std::uint64_t bits = exponent | mantissa | (random() % 2) << (plan_.dtype.bits - 1);

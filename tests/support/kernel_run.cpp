@@ -88,7 +88,8 @@ class Run {
     const bool is_input = kernel_.args[argument].kind == LH_ARG_INPUT;
     tensors_[argument]->fill(random_, made_.deviation, is_input ? made_.outliers : 0);
     if (is_input && made_.has_nan) {
-      tensors_[argument]->put_nan(random_);
+      // A device may multiply a whole tile of values for all of its rows, by 0 where a row doesn't see them.
+      tensors_[argument]->put_nan(random_, device_ != nullptr);
     }
   }
 
