@@ -65,6 +65,12 @@ Report::Report(int argc, char** argv) {
   }
 }
 
+void Report::command(const std::string& line) {
+  against_.clear();
+  fmt::print("\n{}\n", line);
+  std::fflush(stdout);
+}
+
 void Report::heading(const std::string& against) {
   if (against == against_) {
     return;

@@ -38,6 +38,8 @@ class Report {
   bool quick() const { return quick_; }
   const std::vector<std::string>& arguments() const { return arguments_; }
 
+  // Begins what one command measures, of several: its tables stand below it.
+  void command(const std::string& line);
   // Begins a table: what the rows below are measured against. The same again goes on with the table.
   void heading(const std::string& against);
   void add(const std::string& name, const Ratio& ratio, std::optional<Goal> goal);
