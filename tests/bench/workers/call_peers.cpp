@@ -122,8 +122,9 @@ void compare_call(const Peers& peers) {
   compare_python_call(peers);
 }
 
-// Theirs looks every layer up and replaces its forward, whether it has its kernel or not. Ours finds every layer bound when it is asked
-// again, as after a change of a mapping for some other layer, or makes each binding anew, its instance included.
+// Theirs looks every layer up and replaces its forward, whether it has its kernel or not. Ours finds every layer bound
+// when it is asked again, as after a change of a mapping for some other layer, or makes each binding anew, its instance
+// included.
 void compare_kernelize(const Peers& peers) {
   const char *again = "kernelize 210 layers, again", *anew = "kernelize 210 layers, anew";
   const Goal goal = at_least(10);
