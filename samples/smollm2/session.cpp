@@ -51,6 +51,10 @@ class Session {
     if (command == "top") {
       return top(ids(words));
     }
+    if (command == "top-by-one") {
+      const std::int64_t first = number(words);
+      return top_by_one(first, ids(words));
+    }
     if (command == "memory") {
       const std::uint64_t sequence = sequence_ ? sequence_->cache_bytes() + sequence_->pass_bytes() : 0;
       return std::to_string(peak_resident_bytes()) + " " + std::to_string(sequence);
@@ -142,6 +146,25 @@ class Session {
                                            model_.config().vocabulary)) +
                   " ";
       }
+    }
+    return answer;
+  }
+
+  std::string top_by_one(std::int64_t first, const std::vector<TokenId>& fed) {
+    const auto count = static_cast<std::int64_t>(fed.size());
+    if (first > count) {
+      throw std::runtime_error("N is beyond the tokens; session.hpp lists the commands");
+    }
+    Sequence& s = sequence(count);
+    filled_ = s.length = 0;
+    const std::span<const TokenId> all(fed);
+    if (first > 0) {
+      smollm2::prefill(model_, {fed.begin(), fed.begin() + first}, s, logits_);
+    }
+    std::string answer;
+    for (std::int64_t i = first; i < count; ++i) {
+      model_.forward(all.subspan(static_cast<std::size_t>(i), 1), s, false, logits_);
+      answer += std::to_string(likeliest(logits_.data(), model_.config().vocabulary)) + " ";
     }
     return answer;
   }

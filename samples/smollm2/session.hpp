@@ -6,7 +6,8 @@
 //   prefill COUNT        nanoseconds of that many tokens at once, from an empty cache
 //   decode DEPTH COUNT   nanoseconds of that many tokens one by one, with DEPTH tokens in the cache before them
 //   first TEXT           the text of the token that follows this prompt (JSON string, special tokens as plain text)
-//   top ID...            the likeliest token after each of these
+//   top ID...            the likeliest token after each of these, which are fed in batches
+//   top-by-one N ID...   the same after each but the first N, which are fed at once; the others one by one
 //   memory               bytes: the most that was resident, and those of caches and activations
 //
 // An answer that begins with "error" is one.

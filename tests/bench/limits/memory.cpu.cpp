@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What memory gives, as kernels: they are compiled, chosen, called and spread over threads as those that are held
-// against them. Reading alone, copying, a stream of two reads and one write, and a copy by way of float, which is how
-// all arithmetic on bfloat16 goes; what is written goes past the caches.
+// against them. Reading alone in three ways, copying, a stream of two reads and one write, and a copy by way of float,
+// which is how all arithmetic on bfloat16 goes; what is written goes past the caches.
 #include <layerhub/sdk/cpu.hpp>
 #include <layerhub/sdk/kernel.hpp>
 #include <layerhub/sdk/tensor.hpp>
@@ -17,28 +17,87 @@ constexpr std::int64_t least_per_worker = 4096, grain = 64;  // floats
 
 const float* floats(const DLTensor& t) { return static_cast<const float*>(t.data); }
 
-// y[0] depends on every word of x, so that no read can be left out.
+// Of a read, y[0] depends on every word of x, so that none can be left out.
+template <class Sum>
+void read_all(const lh_call& call, Sum sum) {
+  const float* x = floats(*call.in[0]);
+  std::atomic<float> kept{0};
+  parallel_ranges(call.host, element_count(*call.in[0]), least_per_worker, grain, [&](Range range, std::uint32_t) {
+    kept.fetch_add(sum(x + range.begin, range.end - range.begin), std::memory_order_relaxed);
+  });
+  *static_cast<float*>(call.out[0]->data) = kept;
+}
+
+constexpr int sums = 4;  // at a time: more than the latency of an addition needs where memory is read
+
+float total(const Floats (&partial)[sums], const float* rest, std::int64_t count) {
+  const Floats all = partial[0] + partial[1] + partial[2] + partial[3];
+  float sum = 0;
+  for (int lane = 0; lane < lanes; ++lane) {
+    sum += all[lane];
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    sum += rest[i];
+  }
+  return sum;
+}
+
+// One line after the other.
+template <bool asks_ahead>
+float sum_in_order(const float* x, std::int64_t count) {
+  Floats partial[sums] = {};
+  std::int64_t i = 0;
+  for (; i + sums * lanes <= count; i += sums * lanes) {
+    if constexpr (asks_ahead) {
+      prefetch_ahead<sums * vector_bytes>(x + i);
+    }
+    for (int k = 0; k < sums; ++k) {
+      partial[k] += load(x + i + k * lanes, Whole{});
+    }
+  }
+  return total(partial, x + i, count - i);
+}
+
+// A line of each quarter in turn: a processor asks ahead for several runs at once.
+float sum_of_runs(const float* x, std::int64_t count) {
+  Floats partial[sums] = {};
+  constexpr std::int64_t line = cache_line_bytes / 4;
+  const std::int64_t run = count / (sums * line) * line;
+  for (std::int64_t i = 0; i < run; i += line) {
+    for (int k = 0; k < sums; ++k) {
+      for (std::int64_t j = i; j < i + line; j += lanes) {
+        partial[k] += load(x + k * run + j, Whole{});
+      }
+    }
+  }
+  return total(partial, x + sums * run, count - sums * run);
+}
+
 struct ReadAll {
   static constexpr std::string_view name = "ReadAll";
   static constexpr std::array arguments{input("x"), output("y")};
   static constexpr std::array constraints{dtype_in("x", f32), same_dtype("y", "x")};
 };
 struct Reading {
-  static void forward(const lh_call& call) {
-    const float* x = floats(*call.in[0]);
-    std::atomic<float> kept{0};
-    parallel_ranges(call.host, element_count(*call.in[0]), least_per_worker, grain, [&](Range range, std::uint32_t) {
-      Floats sums[4] = {};
-      std::int64_t i = range.begin;
-      for (; i + 4 * lanes <= range.end; i += 4 * lanes) {
-        for (int k = 0; k < 4; ++k) {
-          sums[k] += load(x + i + k * lanes, Whole{});
-        }
-      }
-      kept.store((sums[0] + sums[1] + sums[2] + sums[3])[0], std::memory_order_relaxed);
-    });
-    *static_cast<float*>(call.out[0]->data) = kept;
-  }
+  static void forward(const lh_call& call) { read_all(call, sum_in_order<false>); }
+};
+
+struct ReadAhead {
+  static constexpr std::string_view name = "ReadAhead";
+  static constexpr std::array arguments{input("x"), output("y")};
+  static constexpr std::array constraints{dtype_in("x", f32), same_dtype("y", "x")};
+};
+struct ReadingAhead {
+  static void forward(const lh_call& call) { read_all(call, sum_in_order<true>); }
+};
+
+struct ReadRuns {
+  static constexpr std::string_view name = "ReadRuns";
+  static constexpr std::array arguments{input("x"), output("y")};
+  static constexpr std::array constraints{dtype_in("x", f32), same_dtype("y", "x")};
+};
+struct ReadingRuns {
+  static void forward(const lh_call& call) { read_all(call, sum_of_runs); }
 };
 
 struct CopyAll {
@@ -98,6 +157,8 @@ struct Adding {
 };
 
 LAYERHUB_KERNEL(Reading, ReadAll, "read");
+LAYERHUB_KERNEL(ReadingAhead, ReadAhead, "read-ahead");
+LAYERHUB_KERNEL(ReadingRuns, ReadRuns, "read-runs");
 LAYERHUB_KERNEL(Copying, CopyAll, "copy");
 LAYERHUB_KERNEL(Converting, ConvertAll, "convert");
 LAYERHUB_KERNEL(Adding, AddAll, "add");

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <random>
 
@@ -27,13 +28,26 @@ std::minstd_rand next_random() {
   return random;
 }
 
+// So many elements are random, and what follows are the same again: making gigabytes of random numbers would take
+// longer than what is measured with them. A prime number, so that no two rows are equal.
+constexpr std::size_t random_elements = 1'000'003;
+
+void repeat(HostTensor& tensor, std::size_t filled_bytes) {
+  auto* bytes = tensor.elements<std::uint8_t>();
+  for (std::size_t at = filled_bytes; at < tensor.bytes; at += filled_bytes) {
+    std::memcpy(bytes + at, bytes, std::min(filled_bytes, tensor.bytes - at));
+  }
+}
+
 // Quantized blocks may hold any nibbles and bytes; their scales must be numbers. 0x2c is a half of about 0.06.
 void fill_blocks(HostTensor& tensor, const sdk::BlockFormat& format) {
   auto* bytes = tensor.elements<std::uint8_t>();
   std::minstd_rand random = next_random();
-  for (std::size_t i = 0; i < tensor.bytes; ++i) {
+  const std::size_t filled = std::min(tensor.bytes, random_elements);
+  for (std::size_t i = 0; i < filled; ++i) {
     bytes[i] = static_cast<std::uint8_t>(random() >> 8);
   }
+  repeat(tensor, filled);
   const bool has_minimum = format.name == "gguf.q4_1";
   for (std::size_t at = 0; at < tensor.bytes; at += static_cast<std::size_t>(format.bytes)) {
     bytes[at + 1] = 0x2c;
@@ -46,7 +60,7 @@ void fill_blocks(HostTensor& tensor, const sdk::BlockFormat& format) {
 void fill(HostTensor& tensor) {
   std::minstd_rand random = next_random();
   std::uniform_real_distribution<float> values(-1, 1);
-  const std::size_t count = tensor.bytes * 8 / tensor.view.dtype.bits;
+  const std::size_t count = std::min(tensor.bytes * 8 / tensor.view.dtype.bits, random_elements);
   for (std::size_t i = 0; i < count; ++i) {
     const float value = values(random);
     if (tensor.view.dtype.bits == 32) {
@@ -57,6 +71,7 @@ void fill(HostTensor& tensor) {
       tensor.elements<sdk::float16>()[i] = sdk::from_float<sdk::float16>(value);
     }
   }
+  repeat(tensor, count * tensor.view.dtype.bits / 8);
 }
 
 std::vector<std::int64_t> weight_shape(std::int64_t rows, std::int64_t columns, const std::string& format) {
@@ -108,6 +123,8 @@ Mapping built_plugins() {
       {"Linear", "layerhub/linear"},
       {"CausalAttention", "layerhub/attention"},
       {"ReadAll", "bench/limits"},
+      {"ReadAhead", "bench/limits"},
+      {"ReadRuns", "bench/limits"},
       {"CopyAll", "bench/limits"},
       {"ConvertAll", "bench/limits"},
       {"AddAll", "bench/limits"},
@@ -129,8 +146,29 @@ unsigned processors() {
 }
 
 std::size_t out_of_cache() {
-  const long largest = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
-  return std::max(std::size_t{128} << 20, 2 * static_cast<std::size_t>(std::max(0L, largest)));
+  const auto known = [](int what) { return static_cast<std::size_t>(std::max(0L, sysconf(what))); };
+  const std::size_t largest = std::max(known(_SC_LEVEL3_CACHE_SIZE), known(_SC_LEVEL2_CACHE_SIZE));
+  const std::size_t memory = known(_SC_PHYS_PAGES) * known(_SC_PAGESIZE);
+  return std::max(std::size_t{128} << 20, std::min(4 * largest, memory / 8));
+}
+
+void ReadLimit::choose() {
+  std::array<double, 3> least;
+  for (fastest_ = 0; fastest_ < least.size(); ++fastest_) {
+    least[fastest_] = std::numeric_limits<double>::infinity();
+    for (int i = 0; i < 5; ++i) {
+      least[fastest_] = std::min(least[fastest_], nanoseconds_of([&] { (*this)(); }));
+    }
+  }
+  fastest_ = static_cast<std::size_t>(std::min_element(least.begin(), least.end()) - least.begin());
+}
+
+void ReadLimit::operator()() {
+  switch (fastest_) {
+    case 0: return plain_(bytes_.view, kept_.view);
+    case 1: return ahead_(bytes_.view, kept_.view);
+    default: return runs_(bytes_.view, kept_.view);
+  }
 }
 
 }  // namespace layerhub::bench

@@ -2,9 +2,9 @@
 // A host for benches of kernels: tensors with memory of their own, the layers, and threads that the kernel and the
 // limit that it is held against share.
 //
-// The threads are the bench's, pinned to a processor each, the caller as well, and spin between two runs: neither side
-// pays for a wake-up.
-// Memory of 2 MiB and more asks for huge pages, whoever reads it.
+// The threads are the loader's own, which still spin when the other side's turn comes: neither side pays for a wake-up.
+// Nothing pins them, so that the system may move one; both sides have the same threads, and what a move costs is in the
+// quartiles. Memory of 2 MiB and more asks for huge pages, whoever reads it.
 #pragma once
 
 #include "bench/support/pairs.hpp"
@@ -43,8 +43,8 @@ class HostTensor {
 inline constexpr DLDataType f32{kDLFloat, 32, 1}, f16{kDLFloat, 16, 1}, bf16{kDLBfloat, 16, 1}, u8{kDLUInt, 8, 1},
     i64{kDLInt, 64, 1};
 
-// Layers whose own forward must never be what is measured.
-[[noreturn]] inline void never_measured(const char* layer) {
+// Layers whose own forward must never be what is measured. Out of line: it is no part of the call that is measured.
+[[noreturn, gnu::cold, gnu::noinline]] inline void never_measured(const char* layer) {
   throw std::logic_error(std::string(layer) +
                          ": its own forward was called, which no bench measures; `layerhub explain` "
                          "says why no kernel took it");
@@ -65,7 +65,7 @@ struct ResidualRMSNorm : use_kernel_forward_from_hub<ResidualRMSNorm, "ResidualR
   explicit ResidualRMSNorm(std::int64_t width, DLDataType dtype = f32) : weight(dtype, {width}) {}
   HostTensor weight;
   auto hub_members() const { return members(param("weight", weight.view), attribute("variance_epsilon", 1e-5)); }
-  void forward(const DLTensor&, const DLTensor&, DLTensor&, DLTensor&) const { std::abort(); }
+  void forward(const DLTensor&, const DLTensor&, DLTensor&, DLTensor&) const { never_measured("ResidualRMSNorm"); }
 };
 
 struct Linear : use_kernel_forward_from_hub<Linear, "Linear"> {
@@ -89,11 +89,17 @@ struct CausalAttention : use_kernel_forward_from_hub<CausalAttention, "CausalAtt
 struct ReadAll : use_kernel_forward_from_hub<ReadAll, "ReadAll"> {
   void forward(const DLTensor&, DLTensor&) const { never_measured("ReadAll"); }
 };
+struct ReadAhead : use_kernel_forward_from_hub<ReadAhead, "ReadAhead"> {
+  void forward(const DLTensor&, DLTensor&) const { never_measured("ReadAhead"); }
+};
+struct ReadRuns : use_kernel_forward_from_hub<ReadRuns, "ReadRuns"> {
+  void forward(const DLTensor&, DLTensor&) const { never_measured("ReadRuns"); }
+};
 struct CopyAll : use_kernel_forward_from_hub<CopyAll, "CopyAll"> {
   void forward(const DLTensor&, DLTensor&) const { never_measured("CopyAll"); }
 };
 struct ConvertAll : use_kernel_forward_from_hub<ConvertAll, "ConvertAll"> {
-  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+  void forward(const DLTensor&, DLTensor&) const { never_measured("ConvertAll"); }
 };
 struct AddAll : use_kernel_forward_from_hub<AddAll, "AddAll"> {
   void forward(const DLTensor&, const DLTensor&, DLTensor&) const { never_measured("AddAll"); }
@@ -105,16 +111,16 @@ struct MultiplyMatrices : use_kernel_forward_from_hub<MultiplyMatrices, "Multipl
   void forward(const DLTensor&, DLTensor&) const { never_measured("MultiplyMatrices"); }
 };
 struct MultiplyFloats : use_kernel_forward_from_hub<MultiplyFloats, "MultiplyFloats"> {
-  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+  void forward(const DLTensor&, DLTensor&) const { never_measured("MultiplyFloats"); }
 };
 
 // What calling costs, as layers of the plugin bench/nothing, whose kernels add one to the first int64 of y: without
 // constraints and with those of most elementwise layers.
 struct Unchecked : use_kernel_forward_from_hub<Unchecked, "Unchecked"> {
-  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+  void forward(const DLTensor&, DLTensor&) const { never_measured("Unchecked"); }
 };
 struct Checked : use_kernel_forward_from_hub<Checked, "Checked"> {
-  void forward(const DLTensor&, DLTensor&) const { std::abort(); }
+  void forward(const DLTensor&, DLTensor&) const { never_measured("Checked"); }
 };
 
 // The memory of a tensor as that many floats from an offset of floats on, for the limits: they only know float32.
@@ -137,8 +143,26 @@ class AsFloats {
 // The plugins of this build and the limits: each layer by the one that has it, or an error.
 Mapping built_plugins();
 
-// Bytes that no cache of this machine holds: at least 128 MiB, and twice the largest cache that it tells of.
+// Bytes that no cache of this machine holds: at least 128 MiB, and four times the largest cache that it tells of, so
+// that each of two tensors is twice as large; but no more than an eighth of the memory.
 std::size_t out_of_cache();
+
+// What reading so many bytes takes, by the fastest of the reads of bench/limits.
+class ReadLimit {
+ public:
+  explicit ReadLimit(std::size_t bytes) : bytes_(f32, {static_cast<std::int64_t>(bytes / 4)}) {}
+
+  // Tries each with the threads that there are now, and keeps the fastest: which that is differs between processors.
+  void choose();
+  void operator()();
+
+ private:
+  HostTensor bytes_, kept_{f32, {1}};
+  ReadAll plain_;
+  ReadAhead ahead_;
+  ReadRuns runs_;
+  std::size_t fastest_ = 0;
+};
 
 // Nanoseconds of one multiply-add: of a call that makes so many, and of those that Limit makes in registers.
 template <class Limit, class Call>

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# What tests/bench/run and tests/bench/peers share: which machine it was, and the file of the figures. Sourced.
+# What tests/bench/run, tests/bench/peers and tests/bench/gpu share: which machine it was, what was typed, and the file
+# of the figures. Sourced.
 machine() { printf '%s, %s processors%s' "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)" "$(nproc)" \
   "${LAYERHUB_CPU_CAPABILITY:+, LAYERHUB_CPU_CAPABILITY=$LAYERHUB_CPU_CAPABILITY}"; }
 
@@ -8,13 +9,43 @@ print_machine() {
     "$(cat /sys/kernel/mm/transparent_hugepage/enabled 2>/dev/null)" "$(cut -d' ' -f1-3 /proc/loadavg)"
 }
 
+# A wrong usage: what, the fact, what helps.
+refuse() { say "$*"; exit 2; }
+
+# take_json FILE: sets `json`, what was given with --json. It is tried now: it would be a pity after an hour.
+take_json() {
+  case ${1:-} in '' | -*) refuse "--json: the file's name is missing; give --json FILE" ;; esac
+  if [ -e "$1" ]; then [ -f "$1" ] && [ -w "$1" ]
+  else { : >"$1"; } 2>/dev/null && rm "$1"; fi || refuse "$1: it cannot be written; give another --json"
+  json=$1
+}
+
+# require_known WHAT "KNOWN..." NAME...: every name is one of those.
+require_known() {
+  local what=$1 known=$2 name
+  shift 2
+  for name in "$@"; do
+    [[ " $known " == *" $name "* ]] || refuse "$name: no such $what; there are ${known// /, }"
+  done
+}
+
+# command_line PROGRAM OPTION...: how to do this again, in one line, with those settings of the user that matter. Where
+# something lies on this machine is left out.
+command_line() {
+  local setting line=${LAYERHUB_CPU_CAPABILITY:+LAYERHUB_CPU_CAPABILITY=$LAYERHUB_CPU_CAPABILITY }
+  for setting in LAYERHUB_IK_LLAMA LAYERHUB_TORCH_PYTHON LAYERHUB_HUB_KERNELS; do
+    [ -z "${!setting:-}" ] || line+="$setting=... "
+  done
+  printf '%s%s' "$line" "$*"
+}
+
 # write_json FILE ROWS [NAME TEXT]...: one object of these texts and of what the benches appended, one row a line.
 write_json() {
   local file=$1 rows=$2 facts
   facts=$(printf '"machine": "%s"' "$(machine)")
   shift 2
   while [ $# -gt 1 ]; do
-    facts+=", \"$1\": \"$2\""
+    facts+=", \"$1\": \"$(sed 's/[\\"]/\\&/g' <<<"$2")\""
     shift 2
   done
   printf '{%s, "rows": [\n%s\n]}\n' "$facts" "$(sed '$!s/$/,/' "$rows")" >"$file" ||

@@ -3,6 +3,8 @@
 // A B A B ..., so that whatever slows the machine slows both. At least 21 pairs; the median of the ratios of the pairs
 // is the figure, the quartiles say how far it can be trusted.
 //
+// Where there is nothing to alternate with, only a figure that was set, a row says so: it has samples, no pairs.
+//
 // Steal is the share of time that the hypervisor gave to somebody else; a pair with more than 1 % of it is taken again,
 // as often as there are pairs twice over.
 #pragma once
@@ -24,6 +26,7 @@ struct Ratio {
   double ours = 0, theirs = 0;  // nanoseconds, medians: they tell the order of magnitude, no more
   int pairs = 0, repeated = 0;
   double steal = 0;  // the share over all pairs, those taken again included
+  bool is_to_constant = false;
 
   Ratio inverse() const {
     Ratio faster = *this;
@@ -103,7 +106,8 @@ std::array<Ratio, sizeof...(Theirs)> compare_with_each(int pairs, Ours&& ours, T
                   quantile(their_times[i], 0.5),
                   made,
                   repeated,
-                  ProcessorTime::now().share_stolen_since(start)};
+                  ProcessorTime::now().share_stolen_since(start),
+                  false};
   }
   return results;
 }
@@ -113,8 +117,16 @@ Ratio compare_measured(Ours&& ours, Theirs&& theirs, int pairs) {
   return compare_with_each(pairs, ours, theirs)[0];
 }
 
-// The same, timed here, each run once before it counts. `calls` is how often both do what they measure when they are
-// run once: the times are of one.
+// Ours to a figure that was set.
+template <class Ours>
+Ratio compare_to_constant(Ours&& ours, double constant, int samples) {
+  Ratio ratio = compare_measured(ours, [constant] { return constant; }, samples);
+  ratio.is_to_constant = true;
+  return ratio;
+}
+
+// Pairs that are timed here, each side run once before it counts. `calls` is how often both do what they measure when
+// they are run once: the times are of one.
 template <class Ours, class Theirs>
 Ratio compare(Ours&& ours, Theirs&& theirs, int pairs, std::uint64_t calls = 1) {
   ours();

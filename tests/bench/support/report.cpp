@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <fstream>
 #include <string_view>
 
@@ -30,9 +31,25 @@ nlohmann::json goal_json(const std::optional<Goal>& goal) {
   return goal ? nlohmann::json(goal->value) : nlohmann::json();
 }
 
+// What nobody caught, without the C++ library's words around it.
+[[noreturn]] void end_with_a_line() {
+  try {
+    if (const std::exception_ptr thrown = std::current_exception()) {
+      std::rethrow_exception(thrown);
+    }
+    fmt::print(stderr, "the bench ended itself without saying why\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+  } catch (...) {
+    fmt::print(stderr, "the bench threw what is no std::exception\n");
+  }
+  std::_Exit(1);
+}
+
 }  // namespace
 
 Report::Report(int argc, char** argv) {
+  std::set_terminate(&end_with_a_line);
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--quick") {
@@ -48,7 +65,16 @@ Report::Report(int argc, char** argv) {
   }
 }
 
+void Report::command(const std::string& line) {
+  against_.clear();
+  fmt::print("\n{}\n", line);
+  std::fflush(stdout);
+}
+
 void Report::heading(const std::string& against) {
+  if (against == against_) {
+    return;
+  }
   against_ = against;
   fmt::print("\n{:<72} {:>7} {:>7} {:>7} {:>8} {:>10} {:>10} {:>6}\n", "against " + against, "median", "p25", "p75",
              "goal", "ours", "theirs", "steal");
@@ -57,7 +83,8 @@ void Report::heading(const std::string& against) {
 
 void Report::add(const std::string& name, const Ratio& ratio, std::optional<Goal> goal) {
   fmt::print("{:<72} {:>7.3f} {:>7.3f} {:>7.3f} {:>8} {:>10} {:>10} {:>5.1f}%  {}\n", name, ratio.median, ratio.p25,
-             ratio.p75, text_of(goal), duration(ratio.ours), duration(ratio.theirs), 100 * ratio.steal,
+             ratio.p75, text_of(goal), duration(ratio.ours), ratio.is_to_constant ? "constant" : duration(ratio.theirs),
+             100 * ratio.steal,
              !goal                 ? ""
              : goal->met_by(ratio) ? "met"
                                    : "not met");
@@ -72,7 +99,7 @@ void Report::add(const std::string& name, const Ratio& ratio, std::optional<Goal
                        {"met", goal ? nlohmann::json(goal->met_by(ratio)) : nlohmann::json()},
                        {"nanoseconds", ratio.ours},
                        {"nanoseconds_against", ratio.theirs},
-                       {"pairs", ratio.pairs},
+                       {ratio.is_to_constant ? "samples" : "pairs", ratio.pairs},
                        {"repeated", ratio.repeated},
                        {"steal", ratio.steal}}
             .dump());

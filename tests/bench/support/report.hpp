@@ -2,7 +2,7 @@
 // What a bench says: rows of one kind, as a table while they are measured, and as JSON, one object a line, which
 // tests/bench/run puts together.
 //
-// A goal holds when the quartile that is nearer to it meets it: the upper one for "at most", the lower for "at least".
+// A goal holds when the worse quartile meets it: the upper one for "at most", the lower for "at least".
 // A goal that does not hold is a result like any other; a bench only fails where what it measured was wrong. What can't
 // be measured here has a row too, with the reason.
 #pragma once
@@ -38,7 +38,9 @@ class Report {
   bool quick() const { return quick_; }
   const std::vector<std::string>& arguments() const { return arguments_; }
 
-  // Begins a table: what the rows below are measured against.
+  // Begins what one command measures, of several: its tables stand below it.
+  void command(const std::string& line);
+  // Begins a table: what the rows below are measured against. The same again goes on with the table.
   void heading(const std::string& against);
   void add(const std::string& name, const Ratio& ratio, std::optional<Goal> goal);
   void not_measured(const std::string& name, std::optional<Goal> goal, const std::string& reason);

@@ -4,7 +4,9 @@
 // Each side is a process of its own that answers commands (worker.hpp). They are asked in turn, each warm, and a moment
 // after the other has gone to sleep: what is left of one's spinning threads must not slow the other.
 //
-//   compare_peers [--json FILE] [--quick] MODEL REFERENCE HUB PEER F32_MODEL SUBJECT...
+//   compare_peers [--json FILE] [--quick] COMMAND MODEL REFERENCE HUB PEER F32_MODEL SUBJECT...
+//
+// COMMAND is what was typed, less the subjects: it stands above the rows of each of them.
 #include "bench/support/host.hpp"
 #include "bench/workers/peers.hpp"
 
@@ -41,21 +43,22 @@ std::string joined(const nlohmann::json& ids) {
 
 int run(Report& report) {
   const std::vector<std::string>& given = report.arguments();
-  if (given.size() < 5) {
+  constexpr int fixed = 6;
+  if (given.size() < fixed + 1) {
     fmt::print(stderr, "compare_peers: arguments are missing; tests/bench/peers gives them\n");
     return 2;
   }
-  for (auto name = given.begin() + 5; name != given.end(); ++name) {
+  for (auto name = given.begin() + fixed; name != given.end(); ++name) {
     if (std::none_of(std::begin(subjects), std::end(subjects), [&](const auto& s) { return *name == s.first; })) {
       fmt::print(stderr, "{}: no such subject; tests/bench/peers --help\n", *name);
       return 2;
     }
   }
   Peers peers{report,
-              given[0],
-              given[2],
+              given[1],
               given[3],
               given[4],
+              given[5],
               {},
               "",
               environment("LAYERHUB_TORCH_PYTHON"),
@@ -65,20 +68,26 @@ int run(Report& report) {
               environment("LAYERHUB_TVM_FFI"),
               environment("LAYERHUB_HUB_PACKAGES"),
               environment("LAYERHUB_IK_WORKER")};
-  std::ifstream file(given[1]);
+  std::ifstream file(given[2]);
   const nlohmann::json reference = nlohmann::json::parse(file);
   for (const auto& text : reference.at("prompts")) {
     peers.texts.emplace_back(text.at("id"), joined(text.at("prompt_ids")) + joined(text.at("f32").at("ids")));
   }
   peers.stream = joined(reference.at("nll").at("ids"));
   const layerhub::use_kernel_mapping scope(built_plugins());
-  report.heading("llama.cpp, and others where they are named");
+  int status = 0;
   for (const auto& [name, measure] : subjects) {
-    if (given.size() == 5 || std::find(given.begin() + 5, given.end(), name) != given.end()) {
-      measure(peers);
+    if (std::find(given.begin() + fixed, given.end(), name) != given.end()) {
+      report.command(fmt::format("{} {}", given[0], name));
+      try {
+        measure(peers);
+      } catch (const std::exception& error) {  // the other subjects are none the worse for it
+        fmt::print(stderr, "{}: {}\n", name, error.what());
+        status = 1;
+      }
     }
   }
-  return 0;
+  return status;
 }
 
 }  // namespace

@@ -3,8 +3,9 @@
 // C++ as their own bindings call them, without Python's part. tests/bench/peers compiles it with their sources.
 //
 // Reads a command a line and answers a line, or "error ...":
-//   time SiluAndMul|RMSNorm ROWS WIDTH REPEATS     nanoseconds of one call, WIDTH that of the output
-//   output SiluAndMul|RMSNorm FILE ROWS WIDTH      the output's elements; FILE: the input and then the weight, as bytes
+//   output SiluAndMul|RMSNorm ROWS WIDTH FILE OUTPUT    writes the output's bytes; FILE: those of the input and then of
+//                                                       the weight; WIDTH: that of the output
+//   time SiluAndMul|RMSNorm ROWS WIDTH REPEATS          nanoseconds of one call, of the inputs that were given last
 // --avx2, else --native: what they have for processors without AVX-512; for SiluAndMul that is PyTorch's own functions.
 #include "rmsnorm_avx2.hpp"
 #include "rmsnorm_cpu.hpp"
@@ -58,19 +59,25 @@ struct Layer {
 };
 
 // The layer of the command before is kept: what is asked for again and again is made once.
-std::string measure(std::istream& command) {
+Layer& layer_of(std::istream& command) {
   static std::string kept_for;
   static std::unique_ptr<Layer> kept;
   std::string name;
-  std::int64_t rows = 0, width = 0, repeats = 0;
-  command >> name >> rows >> width >> repeats;
+  std::int64_t rows = 0, width = 0;
+  command >> name >> rows >> width;
   const std::string asked_for = name + " " + std::to_string(rows) + " " + std::to_string(width);
   if (asked_for != kept_for) {
     kept.reset();
     kept = std::make_unique<Layer>(name, rows, width);
     kept_for = asked_for;
   }
-  Layer& layer = *kept;
+  return *kept;
+}
+
+std::string measure(std::istream& command) {
+  Layer& layer = layer_of(command);
+  std::int64_t repeats = 0;
+  command >> repeats;
   layer();
   const auto start = std::chrono::steady_clock::now();
   for (std::int64_t i = 0; i < repeats; ++i) {
@@ -81,23 +88,22 @@ std::string measure(std::istream& command) {
 }
 
 std::string output(std::istream& command) {
-  std::string name, path;
-  std::int64_t rows = 0, width = 0;
-  command >> name >> path >> rows >> width;
-  Layer layer(name, rows, width);
-  std::ifstream file(path, std::ios::binary);
+  Layer& layer = layer_of(command);
+  std::string from, to;
+  command >> from >> to;
+  std::ifstream file(from, std::ios::binary);
   for (const torch::Tensor& tensor : {layer.x, layer.weight}) {
     if (!file.read(static_cast<char*>(tensor.data_ptr()), static_cast<std::streamsize>(tensor.nbytes()))) {
-      throw std::runtime_error(path + ": it is too short");
+      throw std::runtime_error(from + ": it is too short");
     }
   }
   layer();
-  const torch::Tensor floats = layer.y.to(torch::kFloat32).contiguous();
-  std::ostringstream line;
-  for (std::int64_t i = 0; i < floats.numel(); ++i) {
-    line << floats.data_ptr<float>()[i] << ' ';
+  std::ofstream written(to, std::ios::binary);
+  written.write(static_cast<const char*>(layer.y.data_ptr()), static_cast<std::streamsize>(layer.y.nbytes()));
+  if (!written.flush()) {
+    throw std::runtime_error(to + ": it cannot be written");
   }
-  return line.str();
+  return "written";
 }
 
 }  // namespace

@@ -2,7 +2,10 @@
 // Kernels of this build, called in this process, against the same of ggml, of the Hub and of PyTorch in a process of
 // theirs, one thread each. PyTorch is asked where LAYERHUB_TORCH_PYTHON names a Python that has it, the Hub's kernels
 // where LAYERHUB_HUB_KERNELS names their sources beside; else their rows say so.
+//
+// Before a row of the table is measured the other side is given our inputs, and its output is held against ours.
 #include "bench/support/host.hpp"
+#include "bench/support/nothing_copies.hpp"
 #include "bench/workers/peers.hpp"
 
 #include <layerhub/sdk/dtype.hpp>
@@ -10,139 +13,151 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 #include <functional>
-#include <memory>
+#include <iterator>
 #include <sstream>
 #include <stdexcept>
 #include <string_view>
-
-#include <unistd.h>
+#include <vector>
 
 namespace layerhub::bench {
 namespace {
 
-// What the other side shall read, for as long as this object is there.
-class TemporaryFile {
+// Files by which both sides give each other tensors, for as long as this object is there.
+class Exchange {
  public:
-  TemporaryFile(std::string_view first, std::string_view second)
-      : path_(std::filesystem::temp_directory_path() / fmt::format("layerhub-peers-{}", getpid())) {
-    std::ofstream(path_, std::ios::binary) << first << second;
+  explicit Exchange(const std::vector<const HostTensor*>& inputs) {
+    std::ofstream file(input(), std::ios::binary);
+    for (const HostTensor* tensor : inputs) {
+      file.write(tensor->elements<char>(), static_cast<std::streamsize>(tensor->bytes));
+    }
+    if (!file.flush()) {
+      throw std::runtime_error(input() + ": it cannot be written; make room or set TMPDIR");
+    }
   }
-  ~TemporaryFile() {
-    std::error_code ignored;
-    std::filesystem::remove(path_, ignored);
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
 
-  std::string path() const { return path_.string(); }
+  std::string input() const { return (folder_.path() / "input").string(); }
+  std::string output() const { return (folder_.path() / "output").string(); }
+
+  // Throws where a row that the other side left in output() is not that of y, but for the rounding of its dtype.
+  void require_equal(const HostTensor& y) const {
+    std::ifstream file(output(), std::ios::binary);
+    std::vector<sdk::bfloat16> theirs(y.bytes / 2);
+    const auto bytes = static_cast<std::streamsize>(y.bytes);
+    if (!file.read(reinterpret_cast<char*>(theirs.data()), bytes) || file.peek() != std::ifstream::traits_type::eof()) {
+      throw std::runtime_error(fmt::format("its output has not the {} bytes of ours; times would say nothing", bytes));
+    }
+    const auto width = static_cast<std::size_t>(y.view.shape[1]);
+    for (std::size_t row = 0; row < theirs.size(); row += width) {
+      require_small(
+          width, [&](std::size_t i) { return sdk::to_float(theirs[row + i]); },
+          [&](std::size_t i) { return sdk::to_float(y.elements<sdk::bfloat16>()[row + i]); });
+    }
+  }
+
+  // Throws where the norm of the difference is not small to that of theirs. A NaN is not.
+  template <class Theirs, class Ours>
+  static void require_small(std::size_t count, Theirs&& theirs, Ours&& ours) {
+    double difference = 0, size = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      const double left = ours(i), right = theirs(i);
+      difference += (left - right) * (left - right);
+      size += right * right;
+    }
+    const double relative = std::sqrt(difference / size);
+    if (!(relative < 1e-2)) {
+      throw std::runtime_error(fmt::format("the outputs differ by {:.1e}; times would say nothing", relative));
+    }
+  }
 
  private:
-  std::filesystem::path path_;
+  TemporaryFolder folder_;
 };
-
-// Of what the other side answered to our elements: the norm of the difference to that of the whole.
-double relative_difference(const std::string& answer, std::size_t count,
-                           const std::function<double(std::size_t)>& ours) {
-  std::istringstream theirs(answer);
-  double difference = 0, size = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    double value = 0;
-    theirs >> value;
-    difference += std::pow(value - ours(i), 2);
-    size += std::pow(value, 2);
-  }
-  return std::sqrt(difference / size);
-}
 
 // A layer's call on [rows, width] of bfloat16, as the other sides are asked for it.
 struct Shape {
   std::int64_t rows, width;
   int repeats;
-  const char* where;  // "in cache"
+  const char* where;                        // "in cache"
   std::optional<Goal> goal = std::nullopt;  // against the Hub's kernel
+};
 
-  std::string text(const char* layer, const char* peer) const {
-    return fmt::format("{} bfloat16 [{} x {}] {}, {}, faster by", layer, rows, width, where, peer);
+struct Subject {
+  const char* layer;
+  Shape shape;
+  std::function<void()> call;
+  std::vector<const HostTensor*> inputs;
+  const HostTensor& y;
+
+  std::string name() const {
+    return fmt::format("{} bfloat16 [{} x {}] {}", layer, shape.rows, shape.width, shape.where);
+  }
+  // Nanoseconds of a call, warm.
+  double nanoseconds() const {
+    call();
+    return nanoseconds_of([&] {
+             for (int i = 0; i < shape.repeats; ++i) {
+               call();
+             }
+           }) /
+           shape.repeats;
   }
 };
 
-// Nanoseconds of a call, warm.
-double nanoseconds_of_call(const Shape& shape, const std::function<void()>& call) {
-  call();
-  return nanoseconds_of([&] {
-           for (int i = 0; i < shape.repeats; ++i) {
-             call();
-           }
-         }) /
-         shape.repeats;
-}
-
-// `call` against the Hub's kernel, after y was compared with what that makes of x and the weight.
-void compare_hub(const Peers& peers, const char* layer, const Shape& shape, const std::function<void()>& call,
-                 std::initializer_list<const HostTensor*> inputs, const HostTensor& y) {
-  const std::string name = shape.text(layer, "the Hub's kernel");
-  if (peers.hub_kernels.empty()) {
-    peers.report.not_measured(name, shape.goal, "LAYERHUB_HUB_KERNELS names no sources of the Hub's kernels");
-    return;
-  }
-  if (peers.avx2 && std::string_view(layer) == "SiluAndMul") {
-    peers.report.not_measured(name, shape.goal, "the Hub has no kernel for AVX2, it calls PyTorch's");
-    return;
-  }
+// A row of the table against what `start` starts; `form` stands in its commands. What fails, or makes something
+// else of our inputs, is a row that says so.
+void add_row(const Peers& peers, const Subject& subject, const std::string& name, std::optional<Goal> goal,
+             const std::vector<std::string>& start, const std::string& form) {
+  const Shape& shape = subject.shape;
   try {
-    Worker theirs({peers.hub_kernels, peers.avx2 ? "--avx2" : "--native"}, 1);
-    if (shape.repeats > 1) {  // what is out of cache has too many elements for a line of text
-      call();
-      std::string bytes;
-      for (const HostTensor* input : inputs) {
-        bytes.append(input->elements<char>(), input->bytes);
-      }
-      const TemporaryFile file(bytes, "");
-      const double off = relative_difference(
-          theirs.ask(fmt::format("output {} {} {} {}", layer, file.path(), shape.rows, shape.width)), y.bytes / 2,
-          [&](std::size_t i) { return sdk::to_float(y.elements<sdk::bfloat16>()[i]); });
-      if (!(off < 1e-2)) {
-        throw std::runtime_error(fmt::format("the outputs differ by {:.1e}; times would say nothing", off));
-      }
+    Worker theirs(start, 1);
+    const std::string what = fmt::format("{}{} {} {}", subject.layer, form, shape.rows, shape.width);
+    {
+      const Exchange exchange(subject.inputs);
+      subject.call();
+      theirs.ask(fmt::format("output {} {} {}", what, exchange.input(), exchange.output()));
+      exchange.require_equal(subject.y);
     }
-    const std::string command = fmt::format("time {} {} {} {}", layer, shape.rows, shape.width, shape.repeats);
+    const std::string command = fmt::format("time {} {}", what, shape.repeats);
     theirs.ask(command);
     peers.report.add(name,
-                     compare_measured([&] { return nanoseconds_of_call(shape, call); },
+                     compare_measured([&] { return subject.nanoseconds(); },
                                       [&] { return theirs.nanoseconds(command); }, peers.report.pairs())
                          .inverse(),
-                     shape.goal);
+                     goal);
   } catch (const std::runtime_error& error) {
-    peers.report.not_measured(name, shape.goal, error.what());
+    peers.report.not_measured(name, goal, error.what());
   }
 }
 
-// `call` against PyTorch's eager and compiled forms of the layer.
-void compare_torch(const Peers& peers, const char* layer, const Shape& shape, const std::function<void()>& call) {
+void compare_hub(const Peers& peers, const Subject& subject) {
+  peers.report.heading("the Hub's kernel, called from C++, faster by");
+  if (peers.hub_kernels.empty()) {
+    peers.report.not_measured(subject.name(), subject.shape.goal,
+                              "LAYERHUB_HUB_KERNELS names no sources of the Hub's kernels");
+  } else if (peers.avx2 && std::string_view(subject.layer) == "SiluAndMul") {
+    peers.report.not_measured(subject.name(), subject.shape.goal, "the Hub has no kernel for AVX2, it calls PyTorch's");
+  } else {
+    add_row(peers, subject, subject.name(), subject.shape.goal, {peers.hub_kernels, peers.avx2 ? "--avx2" : "--native"},
+            "");
+  }
+}
+
+// The layer's eager and compiled forms. Theirs is the time of a loop in Python over calls that make their outputs anew:
+// that is how PyTorch is used, and rms_norm and silu take no output. In cache it is most of their time.
+void compare_torch(const Peers& peers, const Subject& subject) {
+  peers.report.heading("PyTorch in a Python loop, its outputs made anew, faster by");
   for (const char* form : {"eager", "compiled"}) {
-    const std::string name = shape.text(layer, fmt::format("PyTorch {}", form).c_str());
+    const std::string name = fmt::format("{}, {}", subject.name(), form);
     if (peers.torch_python.empty()) {
       peers.report.not_measured(name, std::nullopt, "LAYERHUB_TORCH_PYTHON names no Python that has PyTorch");
-      continue;
-    }
-    try {
+    } else {
       // Without these PyTorch faults in the memory of each output anew, which would flatter us.
-      Worker theirs({"/usr/bin/env", "MALLOC_MMAP_THRESHOLD_=2000000000", "MALLOC_TRIM_THRESHOLD_=2000000000",
-                     peers.torch_python, LAYERHUB_SOURCE_DIR "/tests/bench/workers/torch_worker.py"},
-                    1);
-      const std::string command =
-          fmt::format("{} {} bfloat16 {} {} {}", layer, form, shape.rows, shape.width, shape.repeats);
-      theirs.ask(command);
-      peers.report.add(name,
-                       compare_measured([&] { return nanoseconds_of_call(shape, call); },
-                                        [&] { return theirs.nanoseconds(command); }, peers.report.pairs())
-                           .inverse(),
-                       std::nullopt);
-    } catch (const std::runtime_error& error) {
-      peers.report.not_measured(name, std::nullopt, error.what());
+      add_row(peers, subject, name, std::nullopt,
+              {"/usr/bin/env", "MALLOC_MMAP_THRESHOLD_=2000000000", "MALLOC_TRIM_THRESHOLD_=2000000000",
+               peers.torch_python, LAYERHUB_SOURCE_DIR "/tests/bench/workers/torch_worker.py"},
+              fmt::format(" {} bfloat16", form));
     }
   }
 }
@@ -162,14 +177,17 @@ void compare_matvec(const Peers& peers) {
   HostTensor x(f32, {1, columns}), y(f32, {1, rows});
   layerhub::set_threads(1);
   layer(x.view, y.view);
-  const TemporaryFile file({layer.weight.elements<char>(), layer.weight.bytes}, {x.elements<char>(), x.bytes});
+  const Exchange exchange({&layer.weight, &x});
   Worker theirs = peers.theirs(1);
-  const double off = relative_difference(theirs.ask(fmt::format("product {} {} {}", file.path(), rows, columns)), rows,
-                                         [&](std::size_t i) { return y.elements<float>()[i]; });
-  fmt::print("  outputs of the product: relative difference {:.1e}\n", off);
-  if (!(off < 1e-2)) {
-    throw std::runtime_error("matvec: the products differ; times would say nothing");
+  std::istringstream products(theirs.ask(fmt::format("product {} {} {}", exchange.input(), rows, columns)));
+  const std::vector<double> expected{std::istream_iterator<double>(products), std::istream_iterator<double>()};
+  if (expected.size() != rows) {
+    throw std::runtime_error(
+        fmt::format("ours has {} elements and theirs {}; times would say nothing", rows, expected.size()));
   }
+  Exchange::require_small(
+      expected.size(), [&](std::size_t i) { return expected[i]; },
+      [&](std::size_t i) { return y.elements<float>()[i]; });
   const auto ours = [&] {
     layer(x.view, y.view);
     return nanoseconds_of([&] {
@@ -179,8 +197,9 @@ void compare_matvec(const Peers& peers) {
            }) /
            repeats;
   };
-  const std::string command = fmt::format("matvec {} {} {} {}", file.path(), rows, columns, repeats);
-  peers.report.add(fmt::format("Q4_1 {} x {} by a vector, in cache, faster by", rows, columns),
+  const std::string command = fmt::format("matvec {} {} {} {}", exchange.input(), rows, columns, repeats);
+  peers.report.heading("ggml's dot products of the rows, faster by");
+  peers.report.add(fmt::format("Q4_1 {} x {} by a vector, in cache", rows, columns),
                    compare_measured(
                        ours, [&] { return theirs.nanoseconds(command) / repeats; }, peers.report.pairs())
                        .inverse(),
@@ -190,27 +209,27 @@ void compare_matvec(const Peers& peers) {
 void compare_activation(const Peers& peers) {
   constexpr std::int64_t width = 1536;
   set_threads(1);
-  for (const Shape& shape : {Shape{8, width, 2000, "in cache", at_least(2.5)},
-                             Shape{rows_out_of_cache(width, 3), width, 1, "out of cache", at_least(2)}}) {
-    SiluAndMul layer;
-    HostTensor x(bf16, {shape.rows, 2 * width}), y(bf16, {shape.rows, width});
-    const auto call = [&] { layer(x.view, y.view); };
-    compare_hub(peers, "SiluAndMul", shape, call, {&x}, y);
-    compare_torch(peers, "SiluAndMul", shape, call);
+  for (const auto compare : {compare_hub, compare_torch}) {
+    for (const Shape& shape : {Shape{8, width, 2000, "in cache", at_least(2.5)},
+                               Shape{rows_out_of_cache(width, 3), width, 1, "out of cache", at_least(2)}}) {
+      SiluAndMul layer;
+      HostTensor x(bf16, {shape.rows, 2 * width}), y(bf16, {shape.rows, width});
+      compare(peers, {"SiluAndMul", shape, [&] { layer(x.view, y.view); }, {&x}, y});
+    }
   }
 }
 
 void compare_norm(const Peers& peers) {
   constexpr std::int64_t width = 576;
   set_threads(1);
-  for (const Shape& shape : {Shape{1, width, 10'000, "in cache", at_least(5)},
-                             Shape{8, width, 2000, "in cache", at_least(1.5)},
-                             Shape{rows_out_of_cache(width, 2), width, 1, "out of cache"}}) {
-    RMSNorm layer(width, bf16);
-    HostTensor x(bf16, {shape.rows, width}), y(bf16, {shape.rows, width});
-    const auto call = [&] { layer(x.view, y.view); };
-    compare_hub(peers, "RMSNorm", shape, call, {&x, &layer.weight}, y);
-    compare_torch(peers, "RMSNorm", shape, call);
+  for (const auto compare : {compare_hub, compare_torch}) {
+    for (const Shape& shape :
+         {Shape{1, width, 10'000, "in cache", at_least(5)}, Shape{8, width, 2000, "in cache", at_least(1.5)},
+          Shape{rows_out_of_cache(width, 2), width, 1, "out of cache"}}) {
+      RMSNorm layer(width, bf16);
+      HostTensor x(bf16, {shape.rows, width}), y(bf16, {shape.rows, width});
+      compare(peers, {"RMSNorm", shape, [&] { layer(x.view, y.view); }, {&x, &layer.weight}, y});
+    }
   }
 }
 

@@ -117,6 +117,7 @@ class Session {
     if (command == "decode" && words >> first >> second) return std::to_string(decode(first, second));
     if (command == "first") return first_token(std::string(std::istreambuf_iterator<char>(words), {}));
     if (command == "top") return top(ids(words));
+    if (command == "top-by-one" && words >> first) return top_by_one(first, ids(words));
 #ifdef LAYERHUB_PEER_IS_LLAMA_CPP
     if (command == "product" || command == "matvec") {
       std::string file;
@@ -248,6 +249,22 @@ class Session {
       }
     }
     llama_batch_free(batch);
+    shorten(cache, 0);  // these were not the stream's tokens
+    return answer;
+  }
+
+  std::string top_by_one(std::int32_t first, const Ids& fed) {
+    if (first < 0 || static_cast<std::size_t>(first) > fed.size()) {
+      throw std::runtime_error("N is beyond the tokens; session.hpp lists the commands");
+    }
+    Cache& cache = cache_for(0, static_cast<std::int32_t>(fed.size()));
+    shorten(cache, 0);
+    feed_in_batches(cache, {fed.begin(), fed.begin() + first});
+    std::string answer;
+    for (auto id = fed.begin() + first; id != fed.end(); ++id) {
+      feed(cache, &*id, 1);
+      answer += std::to_string(likeliest(llama_get_logits_ith(cache.context.get(), -1))) + " ";
+    }
     shorten(cache, 0);  // these were not the stream's tokens
     return answer;
   }

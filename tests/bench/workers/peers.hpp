@@ -33,7 +33,8 @@ struct Peers {
   Worker ik_llama(unsigned threads) const { return {{ik_peer, model, std::to_string(threads)}, threads}; }
 };
 
-// Of the model: model_peers.cpp. The first throws std::runtime_error where the two sides' outputs differ.
+// Of the model: model_peers.cpp. Each compares outputs before it measures and throws std::runtime_error where they
+// differ; the first compares all texts, and measures nothing.
 void compare_outputs(const Peers& peers);
 void compare_decode(const Peers& peers);
 void compare_prefill(const Peers& peers);
@@ -48,7 +49,7 @@ void compare_variants(const Peers& peers);
 void compare_call(const Peers& peers);
 void compare_kernelize(const Peers& peers);
 
-// Of single kernels: kernel_peers.cpp.
+// Of single kernels: kernel_peers.cpp. Where the outputs of a row differ it says so in place of a figure.
 void compare_matvec(const Peers& peers);
 void compare_activation(const Peers& peers);
 void compare_norm(const Peers& peers);
