@@ -373,12 +373,12 @@ template <class T>
 void prefetch_ahead(const T* x) {
   _mm_prefetch(reinterpret_cast<const char*>(x) + prefetched_bytes, _MM_HINT_T0);
 }
-// For as many lines as `bytes` has.
-template <std::int64_t bytes, class T>
+// For as many lines as `bytes` has, `distance` bytes behind x.
+template <std::int64_t bytes, std::int64_t distance = prefetched_bytes, class T>
 void prefetch_ahead(const T* x) {
 #pragma GCC unroll 20
   for (std::int64_t i = 0; i < bytes; i += cache_line_bytes) {
-    prefetch_ahead(reinterpret_cast<const char*>(x) + i);
+    _mm_prefetch(reinterpret_cast<const char*>(x) + distance + i, _MM_HINT_T0);
   }
 }
 
