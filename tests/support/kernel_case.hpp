@@ -4,8 +4,8 @@
 // A constraint is a promise to the host ("I read any strides"), so each one opens cases that hold the kernel to it:
 // dtypes and block formats of every argument, widths around the sizes of vectors, one row and many, padded
 // and permuted rows, rows that share memory, data that begins at an odd element, an output in place of its
-// input, optional arguments absent, a NaN in each input. A layer's examples (sdk/reference.hpp) fix shapes and numbers where
-// constraints leave open what fits together.
+// input, optional arguments absent, a NaN in each input. A layer's examples (sdk/reference.hpp) fix shapes and numbers
+// where constraints leave open what fits together.
 #pragma once
 
 #include "support/known_layers.hpp"

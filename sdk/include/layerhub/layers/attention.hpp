@@ -91,7 +91,7 @@ struct CausalAttention {
   }
 };
 
-// The first token, prompts, steps of one, of several and of no tokens, shallow and deep in the cache, the last place of it;
+// The first token, prompts, steps of one, of several and of no tokens, shallow and deep in the cache, its last place;
 // groups of heads of several sizes, widths that fill no vector, and tokens of one call on both sides of a boundary at
 // which a kernel may cut the positions.
 inline std::vector<sdk::Example> CausalAttention::examples() {
