@@ -103,8 +103,8 @@ template <class Source, int together, int count, class Sum>
   }
 }
 
-// How far ahead of one row's product its weights are asked for. With AVX2 alone a block takes longer: as far ahead as
-// with AVX-512 they come in more slowly: decode took 1.05 to 1.13 of the time on an AMD EPYC of the third generation.
+// How far ahead of one row's product its weights are asked for. Without AVX-512 a block takes longer: with 8 KiB decode
+// took 1.05 to 1.13 times as long as with 2 on an AMD EPYC of the third generation.
 constexpr std::int64_t decode_ahead = vector_bytes == 64 ? prefetched_bytes : 2048;
 
 // Adds to out[row * tile_rows + output], for the parts from `first`.

@@ -185,7 +185,8 @@ void GuardedTensor::put_nan(std::mt19937_64& random, bool in_first_row) {
   if (mantissa_bits == 0 || count == 0) {
     return;
   }
-  const std::size_t place = random() % (in_first_row ? static_cast<std::size_t>(plan_.shape.back()) : count);
+  const std::size_t place =
+      random() % (in_first_row && !plan_.shape.empty() ? static_cast<std::size_t>(plan_.shape.back()) : count);
   const std::uint64_t one = 1, mantissa = 1 + random() % ((one << mantissa_bits) - 1);
   const std::uint64_t exponent = (one << (plan_.dtype.bits - 1)) - (one << mantissa_bits);  // all ones
   const std::uint64_t bits = exponent | mantissa | (random() % 2) << (plan_.dtype.bits - 1);

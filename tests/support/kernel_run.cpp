@@ -220,7 +220,10 @@ class Run {
     call.workspace = workspace_->data();
     call.workspace_size = workspace_->size();
     ErrorText error;
-    return judged(kernel_.forward(instance_.get(), &call, &error.error), "forward", error);
+    std::int32_t status = LH_OK;
+    const auto run = [&] { status = kernel_.forward(instance_.get(), &call, &error.error); };
+    device_ == nullptr ? ThreadHost::on_small_stack(run) : run();  // a device may be of the calling thread
+    return judged(status, "forward", error);
   }
 
   Outcome check(bool is_declined) {

@@ -62,6 +62,8 @@ ThreadHost::ThreadHost() {
   host_.log = [](const lh_host*, std::int32_t, lh_str) {};
 }
 
+void ThreadHost::on_small_stack(std::function<void()> body) { SmallThread thread(std::move(body)); }
+
 void ThreadHost::run(std::uint32_t n_tasks, void (*task)(void*, std::uint32_t, std::uint32_t), void* user) const {
   std::atomic<std::uint32_t> next{0};
   const bool nested = inside_a_run;

@@ -7,6 +7,7 @@
 #include <layerhub/abi/parallel.h>
 
 #include <cstdint>
+#include <functional>
 
 namespace layerhub::testing {
 
@@ -18,6 +19,8 @@ class ThreadHost {
   // Between calls only.
   void set_width(std::uint32_t width) { width_ = width; }
   const lh_host* host() const { return &host_; }
+  // Runs body, which must not throw, on a thread with the least stack that the ABI promises a kernel.
+  static void on_small_stack(std::function<void()> body);
 
  private:
   ThreadHost();

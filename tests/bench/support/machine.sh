@@ -14,9 +14,11 @@ refuse() { say "$*"; exit 2; }
 
 # take_json FILE: sets `json`, what was given with --json. It is tried now: it would be a pity after an hour.
 take_json() {
+  local folder
   case ${1:-} in '' | -*) refuse "--json: the file's name is missing; give --json FILE" ;; esac
-  if [ -e "$1" ]; then [ -f "$1" ] && [ -w "$1" ]
-  else { : >"$1"; } 2>/dev/null && rm "$1"; fi || refuse "$1: it cannot be written; give another --json"
+  folder=$(dirname "$1")
+  if [ -e "$1" ]; then [ ! -d "$1" ] && [ -w "$1" ]; else [ -d "$folder" ] && [ -w "$folder" ]; fi ||
+    refuse "$1: it cannot be written; give another --json"
   json=$1
 }
 
@@ -25,7 +27,7 @@ require_known() {
   local what=$1 known=$2 name
   shift 2
   for name in "$@"; do
-    [[ " $known " == *" $name "* ]] || refuse "$name: no such $what; there are ${known// /, }"
+    [[ $name != *' '* && " $known " == *" $name "* ]] || refuse "$name: no such $what; there are ${known// /, }"
   done
 }
 

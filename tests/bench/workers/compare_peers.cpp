@@ -82,7 +82,7 @@ int run(Report& report) {
       try {
         measure(peers);
       } catch (const std::exception& error) {  // the other subjects are none the worse for it
-        fmt::print(stderr, "{}: {}\n", name, error.what());
+        report.not_measured(name, std::nullopt, error.what());
         status = 1;
       }
     }

@@ -67,7 +67,7 @@ class Exchange {
     }
     const double relative = std::sqrt(difference / size);
     if (!(relative < 1e-2)) {
-      throw std::runtime_error(fmt::format("the outputs differ by {:.1e}; times would say nothing", relative));
+      throw WrongOutputs(fmt::format("the outputs differ by {:.1e}; times would say nothing", relative));
     }
   }
 
@@ -105,8 +105,7 @@ struct Subject {
   }
 };
 
-// A row of the table against what `start` starts; `form` stands in its commands. What fails, or makes something
-// else of our inputs, is a row that says so.
+// A row of the table against what `start` starts; `form` stands in its commands. What fails is a row that says so.
 void add_row(const Peers& peers, const Subject& subject, const std::string& name, std::optional<Goal> goal,
              const std::vector<std::string>& start, const std::string& form) {
   const Shape& shape = subject.shape;
@@ -126,6 +125,8 @@ void add_row(const Peers& peers, const Subject& subject, const std::string& name
                                       [&] { return theirs.nanoseconds(command); }, peers.report.pairs())
                          .inverse(),
                      goal);
+  } catch (const WrongOutputs& wrong) {
+    throw WrongOutputs(name + ": " + wrong.what());
   } catch (const std::runtime_error& error) {
     peers.report.not_measured(name, goal, error.what());
   }

@@ -33,8 +33,13 @@ struct Peers {
   Worker ik_llama(unsigned threads) const { return {{ik_peer, model, std::to_string(threads)}, threads}; }
 };
 
-// Of the model: model_peers.cpp. Each compares outputs before it measures and throws std::runtime_error where they
-// differ; the first compares all texts, and measures nothing.
+// What a peer makes of the same inputs is something else: the run fails, as a figure would say nothing.
+struct WrongOutputs : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Of the model: model_peers.cpp. Each that times a peer compares outputs first and throws WrongOutputs; the first
+// compares all texts, and measures nothing.
 void compare_outputs(const Peers& peers);
 void compare_decode(const Peers& peers);
 void compare_prefill(const Peers& peers);
@@ -49,7 +54,7 @@ void compare_variants(const Peers& peers);
 void compare_call(const Peers& peers);
 void compare_kernelize(const Peers& peers);
 
-// Of single kernels: kernel_peers.cpp. Where the outputs of a row differ it says so in place of a figure.
+// Of single kernels: kernel_peers.cpp. Outputs are compared in each row; where they differ they throw WrongOutputs.
 void compare_matvec(const Peers& peers);
 void compare_activation(const Peers& peers);
 void compare_norm(const Peers& peers);
