@@ -36,6 +36,7 @@ class GuardedTensor {
   // Normal numbers of this deviation; outliers: the share of them that are made 16 times as large.
   void fill(std::mt19937_64& random, double deviation, double outliers = 0);
   // Makes one element NaN, of a tensor with a float dtype. NaNs have many bit patterns, and it is any of them.
+  // in_first_row: of the last dimension's first row, else anywhere.
   void put_nan(std::mt19937_64& random, bool in_first_row);
   // Sets every element to the pattern that reads as NaN, so that one which the kernel forgets is seen.
   void spoil();

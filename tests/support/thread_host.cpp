@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstring>
 #include <deque>
-#include <functional>
 #include <stdexcept>
 
 #include <pthread.h>

@@ -73,28 +73,27 @@ float sum_of_runs(const float* x, std::int64_t count) {
   return total(partial, x + sums * run, count - sums * run);
 }
 
-struct ReadAll {
-  static constexpr std::string_view name = "ReadAll";
+// What the layers of reading have in common.
+struct Read {
   static constexpr std::array arguments{input("x"), output("y")};
   static constexpr std::array constraints{dtype_in("x", f32), same_dtype("y", "x")};
+};
+struct ReadAll : Read {
+  static constexpr std::string_view name = "ReadAll";
 };
 struct Reading {
   static void forward(const lh_call& call) { read_all(call, sum_in_order<false>); }
 };
 
-struct ReadAhead {
+struct ReadAhead : Read {
   static constexpr std::string_view name = "ReadAhead";
-  static constexpr std::array arguments{input("x"), output("y")};
-  static constexpr std::array constraints{dtype_in("x", f32), same_dtype("y", "x")};
 };
 struct ReadingAhead {
   static void forward(const lh_call& call) { read_all(call, sum_in_order<true>); }
 };
 
-struct ReadRuns {
+struct ReadRuns : Read {
   static constexpr std::string_view name = "ReadRuns";
-  static constexpr std::array arguments{input("x"), output("y")};
-  static constexpr std::array constraints{dtype_in("x", f32), same_dtype("y", "x")};
 };
 struct ReadingRuns {
   static void forward(const lh_call& call) { read_all(call, sum_of_runs); }
