@@ -6,8 +6,9 @@
 // tile's vectors as there is room for; a step loads these vectors of one column and broadcasts each row's element. The
 // order of additions is that of the columns, however many rows or threads there are.
 //
-// The limit: one row reads the tile from memory once. Many rows are bound by the multiply-adds, two a cycle; a piece of
-// the tile stays in the nearest cache while they pass by, and is widened to float32 there first, once for all of them.
+// The limit: one row reads the tile from memory once, two tiles in turn where that is faster (tiles.hpp). Many rows are
+// bound by the multiply-adds, two a cycle; a piece of the tile stays in the nearest cache while they pass by, and is
+// widened to float32 there first, once for all of them.
 #pragma once
 
 #include "float_rows.hpp"
@@ -27,9 +28,10 @@ using namespace layerhub::sdk;
 
 namespace detail {
 
-inline constexpr int parts = FloatRows::tile_rows / lanes;      // vectors that a column of a tile takes
+inline constexpr int parts = tile_rows / lanes;                 // vectors that a column of a tile takes
 inline constexpr int most_sums = vector_bytes == 64 ? 24 : 12;  // of 32 and 16 registers
 inline constexpr std::int64_t columns_in_cache = 256;           // of a tile
+inline constexpr std::int64_t bytes_in_turn = 512;              // of each of two tiles
 
 // How many parts a group of `count` rows takes at once.
 constexpr int parts_together(int count) {
@@ -54,6 +56,7 @@ class GroupedRows {
   GroupedRows(void* memory, std::int64_t rows, std::int64_t columns)
       : memory_(static_cast<float*>(memory)), rows_(rows), columns_(columns) {}
 
+  std::int64_t rows() const { return rows_; }
   int rows_of_group(std::int64_t group) const {
     return static_cast<int>(std::min<std::int64_t>(group_rows, rows_ - group * group_rows));
   }
@@ -97,13 +100,13 @@ void add_parts(const W* weights, std::int64_t columns, const float* x, int first
   Floats totals[count][together];
   for (int c = 0; c < count; ++c) {
     for (int p = 0; p < together; ++p) {
-      totals[c][p] = load(sums + c * FloatRows::tile_rows + (first + p) * lanes, Whole{});
+      totals[c][p] = load(sums + c * tile_rows + (first + p) * lanes, Whole{});
     }
   }
   weights += first * lanes;
-  for (std::int64_t k = 0; k < columns; ++k, weights += FloatRows::tile_rows, x += count) {
+  for (std::int64_t k = 0; k < columns; ++k, weights += tile_rows, x += count) {
     if constexpr (count == 1) {
-      prefetch_ahead<FloatRows::tile_rows * sizeof(W)>(weights);
+      prefetch_ahead<tile_rows * sizeof(W), one_row_ahead>(weights);
     }
     Floats w[together];
 #pragma GCC unroll 8
@@ -120,7 +123,7 @@ void add_parts(const W* weights, std::int64_t columns, const float* x, int first
   }
   for (int c = 0; c < count; ++c) {
     for (int p = 0; p < together; ++p) {
-      store(sums + c * FloatRows::tile_rows + (first + p) * lanes, totals[c][p], Whole{});
+      store(sums + c * tile_rows + (first + p) * lanes, totals[c][p], Whole{});
     }
   }
 }
@@ -158,7 +161,7 @@ void add_groups(const W* weights, std::int64_t begin, std::int64_t columns, cons
   for (std::int64_t r = 0; r < count; r += GroupedRows::group_rows) {
     const std::int64_t group = (first + r) / GroupedRows::group_rows;
     add_products_of<W>[static_cast<std::size_t>(x.rows_of_group(group) - 1)](weights, columns, x.column(group, begin),
-                                                                             sums + r * FloatRows::tile_rows);
+                                                                             sums + r * tile_rows);
   }
 }
 
@@ -169,19 +172,32 @@ void add_groups(const W* weights, std::int64_t begin, std::int64_t columns, cons
 template <class W>
 void multiply_tile(const FloatRows& weight, std::int64_t tile, const GroupedRows& x, std::int64_t first,
                    std::int64_t count, float* sums) {
-  std::fill(sums, sums + count * FloatRows::tile_rows, 0.f);
+  std::fill(sums, sums + count * tile_rows, 0.f);
   for (std::int64_t begin = 0; begin < weight.columns(); begin += detail::columns_in_cache) {
     const std::int64_t columns = std::min(detail::columns_in_cache, weight.columns() - begin);
-    const W* weights = weight.tile<W>(tile) + begin * FloatRows::tile_rows;
+    const W* weights = weight.tile<W>(tile) + begin * tile_rows;
     if (std::is_same_v<W, float> || count <= GroupedRows::group_rows) {
       detail::add_groups(weights, begin, columns, x, first, count, sums);
     } else {
-      alignas(64) float widened[detail::columns_in_cache * FloatRows::tile_rows];
-      for (std::int64_t i = 0; i < columns * FloatRows::tile_rows; i += lanes) {
+      alignas(64) float widened[detail::columns_in_cache * tile_rows];
+      for (std::int64_t i = 0; i < columns * tile_rows; i += lanes) {
         store(widened + i, load(weights + i, Whole{}), Whole{});
       }
       detail::add_groups(widened, begin, columns, x, first, count, sums);
     }
+  }
+}
+
+// The one row of x times the rows of two tiles, some columns of each in turn: sums[i] and sums[tile_rows + i].
+template <class W>
+void multiply_two_tiles(const FloatRows& weight, std::int64_t tile, std::int64_t other, const GroupedRows& x,
+                        float* sums) {
+  constexpr std::int64_t columns_in_turn = detail::bytes_in_turn / (tile_rows * sizeof(W));
+  std::fill(sums, sums + 2 * tile_rows, 0.f);
+  for (std::int64_t begin = 0; begin < weight.columns(); begin += columns_in_turn) {
+    const std::int64_t columns = std::min(columns_in_turn, weight.columns() - begin), at = begin * tile_rows;
+    detail::add_products<W, 1>(weight.tile<W>(tile) + at, columns, x.column(0, begin), sums);
+    detail::add_products<W, 1>(weight.tile<W>(other) + at, columns, x.column(0, begin), sums + tile_rows);
   }
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "arena.hpp"
+#include "tiles.hpp"
 
 #include <layerhub/sdk/call.hpp>
 
@@ -15,8 +16,6 @@ namespace layerhub::linear {
 
 class FloatRows {
  public:
-  static constexpr std::int64_t tile_rows = 32;
-
   // weight: [rows, columns] of float32, float16 or bfloat16 with dense rows. Packed by the host's threads.
   FloatRows(const lh_host* host, const DLTensor& weight) { pack(host, weight); }
   // Again, into the same memory where the shape and dtype are as before.

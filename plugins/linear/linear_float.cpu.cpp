@@ -8,6 +8,7 @@
 #include "float_product.inl.hpp"
 #include "float_rows.hpp"
 #include "product.inl.hpp"
+#include "tiles.hpp"
 
 #include <layerhub/layers/linear.hpp>
 #include <layerhub/sdk/cpu.hpp>
@@ -24,8 +25,12 @@ namespace {
 using namespace layerhub::sdk;
 using layerhub::linear::float_rows_in_cache;
 using layerhub::linear::FloatRows;
+using layerhub::linear::for_each_tile;
 using layerhub::linear::GroupedRows;
+using layerhub::linear::multiply_two_tiles;
 using layerhub::linear::Product;
+using layerhub::linear::tile_rows;
+using layerhub::linear::write_tile;
 
 constexpr std::int64_t least_products_per_worker = 1 << 15;
 
@@ -54,13 +59,9 @@ class LinearFloat {
     const std::int64_t rows = row_count(*call.in[0]);
     const GroupedRows x(call.workspace, rows, weight_.columns());
     x.copy(call.host, *call.in[0]);
-    const std::int64_t least = least_products_per_worker / (FloatRows::tile_rows * weight_.columns() * rows + 1) + 1;
+    const std::int64_t least = least_products_per_worker / (tile_rows * weight_.columns() * rows + 1) + 1;
     parallel_ranges(call.host, weight_.tiles(), least, 1, [&](Range range, std::uint32_t) {
-      for (std::int64_t first = 0; first < rows; first += float_rows_in_cache) {
-        for (std::int64_t t = range.begin; t < range.end; ++t) {
-          run_tile(t, x, first, std::min(float_rows_in_cache, rows - first), *call.out[0]);
-        }
-      }
+      visit_float(weight_.dtype(), [&]<class W>() { run_tiles<W>(range, x, *call.out[0]); });
     });
   }
 
@@ -103,22 +104,25 @@ class LinearFloat {
     }
   }
 
-  // Rows [first, first + count) of the tile's outputs.
-  void run_tile(std::int64_t tile, const GroupedRows& x, std::int64_t first, std::int64_t count,
-                const DLTensor& y) const {
-    alignas(64) float sums[float_rows_in_cache * FloatRows::tile_rows];
-    visit_float(weight_.dtype(), [&]<class W>() { multiply_tile<W>(weight_, tile, x, first, count, sums); });
-    const std::int64_t begin = tile * FloatRows::tile_rows;
-    const std::int64_t outputs = std::min(FloatRows::tile_rows, weight_.rows() - begin);
-    visit_float(y.dtype, [&]<class Y>() {
-      for (std::int64_t r = 0; r < count; ++r) {
-        const float* from = sums + r * FloatRows::tile_rows;
-        write(row<Y>(y, first + r) + begin, outputs, false, [&](std::int64_t i, auto extent) {
-          const Floats sum = load(from + i, extent);
-          return bias_.empty() ? sum : sum + load(bias_.data() + begin + i, extent);
+  template <class W>
+  void run_tiles(Range tiles, const GroupedRows& x, const DLTensor& y) const {
+    alignas(64) float sums[float_rows_in_cache * tile_rows];
+    for_each_tile(
+        tiles, x.rows(), float_rows_in_cache,
+        [&](std::int64_t tile, std::int64_t first, std::int64_t count) {
+          multiply_tile<W>(weight_, tile, x, first, count, sums);
+          write(sums, tile, first, count, y);
+        },
+        [&](std::int64_t tile, std::int64_t other) {
+          multiply_two_tiles<W>(weight_, tile, other, x, sums);
+          write(sums, tile, 0, 1, y);
+          write(sums + tile_rows, other, 0, 1, y);
         });
-      }
-    });
+  }
+
+  void write(const float* sums, std::int64_t tile, std::int64_t first, std::int64_t count, const DLTensor& y) const {
+    visit_float(y.dtype,
+                [&]<class Y>() { write_tile<Y>(sums, tile, first, count, bias_.empty() ? nullptr : bias_.data(), y); });
   }
 
   FloatRows weight_;

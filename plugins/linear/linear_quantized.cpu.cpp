@@ -5,6 +5,7 @@
 // hand-over each for the rounding of many rows and for the products, and none for the rounding of a few. Error: that of
 // the activations' rounding, see the tolerances.
 #include "quantized_product.hpp"
+#include "tiles.hpp"
 
 #include <layerhub/layers/linear.hpp>
 #include <layerhub/sdk/cpu.hpp>
@@ -20,12 +21,15 @@
 namespace {
 
 using namespace layerhub::sdk;
+using layerhub::linear::for_each_tile;
 using layerhub::linear::multiply_tile;
+using layerhub::linear::multiply_two_tiles;
 using layerhub::linear::PackedRows;
 using layerhub::linear::round_rows;
 using layerhub::linear::RoundedRows;
 using layerhub::linear::rows_in_cache;
 using layerhub::linear::tile_rows;
+using layerhub::linear::write_tile;
 
 constexpr std::uint32_t traits_of_all = LH_TRAIT_DETERMINISTIC | LH_TRAIT_NO_HOST_SYNC | LH_TRAIT_OWNS_PARAMS;
 // An 8-bit activation is off by half a step of 1/127 of its block's largest, some 0.6 % of a row's spread. The mean
@@ -48,15 +52,10 @@ class Projection {
                 const DLTensor& y) const {
     alignas(64) float sums[rows_in_cache * tile_rows];
     multiply_tile(weight_, tile, x, first, count, sums);
-    const std::int64_t begin = tile * tile_rows;
-    const std::int64_t outputs = std::min(tile_rows, weight_.rows() - begin);
-    for (std::int64_t r = 0; r < count; ++r) {
-      const float* from = sums + r * tile_rows;
-      write(row<float>(y, first + r) + begin, outputs, false, [&](std::int64_t i, auto extent) {
-        const Floats sum = load(from + i, extent);
-        return bias_.empty() ? sum : sum + load(bias_.data() + begin + i, extent);
-      });
-    }
+    write(sums, tile, first, count, y);
+  }
+  void write(const float* sums, std::int64_t tile, std::int64_t first, std::int64_t count, const DLTensor& y) const {
+    write_tile<float>(sums, tile, first, count, bias_.empty() ? nullptr : bias_.data(), y);
   }
 
  private:
@@ -64,31 +63,60 @@ class Projection {
   std::vector<float> bias_;
 };
 
-// y[p] = x projections[p]^T + bias
-void project(const lh_call& call, std::span<const Projection> projections) {
-  constexpr std::int64_t least_bytes_per_worker = 1 << 15;
-  const std::int64_t rows = row_count(*call.in[0]);
-  const RoundedRows rounded(call.workspace, rows, projections[0].weight().blocks());
-  round_rows(call.host, *call.in[0], rounded);
-  std::int64_t tiles = 0, bytes = 0;
-  for (const Projection& p : projections) {
-    tiles += p.weight().tiles();
-    bytes += p.weight().tiles() * p.weight().tile_bytes();
-  }
-  const std::int64_t least = least_bytes_per_worker / (bytes / std::max<std::int64_t>(tiles, 1) * rows + 1) + 1;
-  parallel_ranges(call.host, tiles, least, 1, [&](Range range, std::uint32_t) {
-    for (std::int64_t first = 0; first < rows; first += rows_in_cache) {
-      const std::int64_t count = std::min(rows_in_cache, rows - first);
-      std::int64_t before = 0;  // tiles of the projections before this one
-      for (std::size_t p = 0; p < projections.size(); before += projections[p++].weight().tiles()) {
-        const std::int64_t end = std::min(range.end - before, projections[p].weight().tiles());
-        for (std::int64_t t = std::max<std::int64_t>(range.begin - before, 0); t < end; ++t) {
-          projections[p].run_tile(t, rounded, first, count, *call.out[p]);
-        }
-      }
+// y[p] = x projections[p]^T + bias. The tiles of all projections are numbered through.
+class Projections {
+ public:
+  Projections(const lh_call& call, std::span<const Projection> projections)
+      : call_(call),
+        projections_(projections),
+        x_(call.workspace, row_count(*call.in[0]), projections[0].weight().blocks()) {}
+
+  void run() const {
+    constexpr std::int64_t least_bytes_per_worker = 1 << 15;
+    round_rows(call_.host, *call_.in[0], x_);
+    std::int64_t tiles = 0, bytes = 0;
+    for (const Projection& p : projections_) {
+      tiles += p.weight().tiles();
+      bytes += p.weight().tiles() * p.weight().tile_bytes();
     }
-  });
-}
+    const std::int64_t least = least_bytes_per_worker / (bytes / std::max<std::int64_t>(tiles, 1) * x_.rows() + 1) + 1;
+    parallel_ranges(call_.host, tiles, least, 1, [&](Range range, std::uint32_t) {
+      for_each_tile(
+          range, x_.rows(), rows_in_cache,
+          [&](std::int64_t tile, std::int64_t first, std::int64_t count) { run_tile(place_of(tile), first, count); },
+          [&](std::int64_t tile, std::int64_t other) { run_two_tiles(place_of(tile), place_of(other)); });
+    });
+  }
+
+ private:
+  struct Place {
+    std::size_t projection;
+    std::int64_t tile;
+  };
+  Place place_of(std::int64_t tile) const {
+    std::size_t p = 0;
+    for (; tile >= projections_[p].weight().tiles(); ++p) {
+      tile -= projections_[p].weight().tiles();
+    }
+    return {p, tile};
+  }
+
+  void run_tile(Place at, std::int64_t first, std::int64_t count) const {
+    projections_[at.projection].run_tile(at.tile, x_, first, count, *call_.out[at.projection]);
+  }
+
+  void run_two_tiles(Place one, Place other) const {
+    alignas(64) float sums[2][tile_rows];
+    multiply_two_tiles({projections_[one.projection].weight(), one.tile, sums[0]},
+                       {projections_[other.projection].weight(), other.tile, sums[1]}, x_);
+    projections_[one.projection].write(sums[0], one.tile, 0, 1, *call_.out[one.projection]);
+    projections_[other.projection].write(sums[1], other.tile, 0, 1, *call_.out[other.projection]);
+  }
+
+  const lh_call& call_;
+  std::span<const Projection> projections_;
+  RoundedRows x_;
+};
 
 void infer_workspace(InferCall& call, std::int64_t blocks) {
   call.forward_workspace = RoundedRows::bytes(row_count(call.in[0]), blocks);
@@ -105,7 +133,7 @@ class LinearQuantized {
 
   void update_params(const CreateArgs& args) { *this = LinearQuantized(args); }
   void infer(InferCall& call) const { infer_workspace(call, projection_[0].weight().blocks()); }
-  void forward(const lh_call& call) const { project(call, projection_); }
+  void forward(const lh_call& call) const { Projections(call, projection_).run(); }
 
  private:
   std::array<Projection, 1> projection_;
@@ -128,7 +156,7 @@ class QKVLinearQuantized {
 
   void update_params(const CreateArgs& args) { *this = QKVLinearQuantized(args); }
   void infer(InferCall& call) const { infer_workspace(call, projections_[0].weight().blocks()); }
-  void forward(const lh_call& call) const { project(call, projections_); }
+  void forward(const lh_call& call) const { Projections(call, projections_).run(); }
 
  private:
   std::array<Projection, 3> projections_;

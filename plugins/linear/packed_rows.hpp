@@ -12,6 +12,7 @@
 #pragma once
 
 #include "arena.hpp"
+#include "tiles.hpp"
 
 #include <layerhub/sdk/call.hpp>
 #include <layerhub/sdk/formats.hpp>
@@ -21,7 +22,6 @@
 
 namespace layerhub::linear {
 
-inline constexpr std::int64_t tile_rows = 32;
 inline constexpr std::int64_t line_bytes = 4 * tile_rows;
 inline constexpr std::int64_t block_size = 32;
 

@@ -2,9 +2,10 @@
 // How multiply_tile is computed: integer products of one block of 32 columns, then one multiply-add with the scales.
 //
 // One to a few rows (decode) read the packed tile as it comes: memory is the limit, and what there is to unpack hides
-// behind it, as long as its lines are asked for some way ahead. Many rows (a prompt) are bound by arithmetic, of which
-// unpacking would be a quarter: 128 of them share it. A tile is unpacked to bytes and float scales in pieces that stay
-// in the nearest cache, and each group of rows is multiplied with that.
+// behind it, as long as its lines are asked for some way ahead; one row may take two tiles in turn (tiles.hpp). Many
+// rows (a prompt) are bound by arithmetic, of which unpacking would be a quarter: 128 of them share it. A tile is
+// unpacked to bytes and float scales in pieces that stay in the nearest cache, and each group of rows is multiplied
+// with that.
 //
 // In registers are a sum for each row of a group and each vector of outputs that is computed at once. A step loads the
 // weights of four columns, and each activation once for all of these vectors; its products go to sums that do not
@@ -37,7 +38,9 @@
 namespace {
 
 using layerhub::linear::group_rows;
+using layerhub::linear::one_row_ahead;
 using layerhub::linear::RoundedRows;
+using layerhub::linear::TileProduct;
 
 // 4-bit weights as bytes, and the scales and offsets as floats: what unpack() makes of a Packed block.
 struct Unpacked {
@@ -103,14 +106,30 @@ template <class Source, int together, int count, class Sum>
   }
 }
 
-// How far ahead of one row's product its weights are asked for. Without AVX-512 a block takes longer: with 8 KiB decode
-// took 1.05 to 1.13 times as long as with 2 on an AMD EPYC of the third generation.
-constexpr std::int64_t decode_ahead = vector_bytes == 64 ? prefetched_bytes : 2048;
+// Adds the products of one block: totals[p][c] for part first + p and row c of the group.
+template <class Source, int together, int count>
+[[gnu::always_inline]] inline void add_block(const std::uint8_t* record, int first, const std::byte* x,
+                                             Floats (&totals)[together][count]) {
+  if constexpr (count == 1) {
+    prefetch_ahead<Source::block_bytes, one_row_ahead>(record);
+  }
+  SumsOf<Source::codes == Codes::bytes> sums[together][count] = {};
+  dot<Source>(record, first, x, sums);
+  for (int p = 0; p < together; ++p) {
+    const Floats scales = Source::scales(record, first + p), offsets = Source::offsets(record, first + p);
+    for (int c = 0; c < count; ++c) {
+      const Floats scale = scales * RoundedRows::scales(x, count)[c];
+      totals[p][c] += offsets * RoundedRows::scaled_sums(x, count)[c];
+      totals[p][c] += __builtin_convertvector(widened(sums[p][c]), Floats) * scale;
+    }
+  }
+}
 
 // Adds to out[row * tile_rows + output], for the parts from `first`. Inlined for the constant that `first` is: without
 // it g++ keeps the sums of one row in memory, and a product in cache takes 1.17 times as long with AVX2.
 template <class Source, int together, int count>
-[[gnu::always_inline]] inline void add_parts(const std::uint8_t* record, std::int64_t blocks, const std::byte* x, int first, float* out) {
+[[gnu::always_inline]] inline void add_parts(const std::uint8_t* record, std::int64_t blocks, const std::byte* x,
+                                             int first, float* out) {
   Floats totals[together][count];
   for (int p = 0; p < together; ++p) {
     for (int c = 0; c < count; ++c) {
@@ -118,19 +137,7 @@ template <class Source, int together, int count>
     }
   }
   for (std::int64_t b = 0; b < blocks; ++b, record += Source::block_bytes, x += RoundedRows::record_bytes(count)) {
-    if constexpr (count == 1) {
-      prefetch_ahead<Source::block_bytes, decode_ahead>(record);
-    }
-    SumsOf<Source::codes == Codes::bytes> sums[together][count] = {};
-    dot<Source>(record, first, x, sums);
-    for (int p = 0; p < together; ++p) {
-      const Floats scales = Source::scales(record, first + p), offsets = Source::offsets(record, first + p);
-      for (int c = 0; c < count; ++c) {
-        const Floats scale = scales * RoundedRows::scales(x, count)[c];
-        totals[p][c] += offsets * RoundedRows::scaled_sums(x, count)[c];
-        totals[p][c] += __builtin_convertvector(widened(sums[p][c]), Floats) * scale;
-      }
-    }
+    add_block<Source>(record, first, x, totals);
   }
   for (int p = 0; p < together; ++p) {
     for (int c = 0; c < count; ++c) {
@@ -146,6 +153,25 @@ void add_products(const std::uint8_t* weights, std::int64_t blocks, const std::b
   constexpr int together = count == 1 ? parts : vector_bytes == 64 ? 2 : 1;
   for (int first = 0; first < parts; first += together) {
     add_parts<Source, together, count>(weights, blocks, x, first, out);
+  }
+}
+
+// One row against two tiles, a block of each in turn.
+template <class Source>
+void multiply_blocks_of_two(const std::uint8_t* one, const std::uint8_t* other, std::int64_t blocks, const std::byte* x,
+                            float* sums_of_one, float* sums_of_other) {
+  const std::uint8_t* const records[] = {one, other};
+  float* const sums[] = {sums_of_one, sums_of_other};
+  Floats totals[2][parts][1] = {};
+  for (std::int64_t b = 0; b < blocks; ++b, x += RoundedRows::record_bytes(1)) {
+    for (int i = 0; i < 2; ++i) {
+      add_block<Source>(records[i] + b * Source::block_bytes, 0, x, totals[i]);
+    }
+  }
+  for (int i = 0; i < 2; ++i) {
+    for (int p = 0; p < parts; ++p) {
+      store(sums[i] + p * lanes, totals[i][p][0], Whole{});
+    }
   }
 }
 
@@ -219,6 +245,14 @@ void add_tile(const PackedRows& weight, std::int64_t tile, const RoundedRows& x,
   }
 }
 
+template <Codes codes>
+void multiply_two(const TileProduct& one, const TileProduct& other, const RoundedRows& x) {
+  const std::uint8_t *from = one.weight.tile(one.tile), *from_other = other.weight.tile(other.tile);
+  multiply_blocks_of_two<Packed<codes>>(from, from_other, x.blocks(), x.record(0, 0), one.sums, other.sums);
+  add_outliers<codes>(from, x, 0, one.sums);
+  add_outliers<codes>(from_other, x, 0, other.sums);
+}
+
 }  // namespace
 
 namespace layerhub::linear {
@@ -235,6 +269,19 @@ void multiply_tile(const PackedRows& weight, std::int64_t tile, const RoundedRow
     case Codes::nibbles: return add_tile<Codes::nibbles>(weight, tile, x, first, count, sums);
     case Codes::nibbles_with_offset: return add_tile<Codes::nibbles_with_offset>(weight, tile, x, first, count, sums);
     case Codes::bytes: return add_tile<Codes::bytes>(weight, tile, x, first, count, sums);
+  }
+}
+
+void multiply_two_tiles(const TileProduct& one, const TileProduct& other, const RoundedRows& x) {
+  if (!takes_two_tiles || one.weight.codes() != other.weight.codes()) {
+    multiply_tile(one.weight, one.tile, x, 0, 1, one.sums);
+    multiply_tile(other.weight, other.tile, x, 0, 1, other.sums);
+    return;
+  }
+  switch (one.weight.codes()) {
+    case Codes::nibbles: return multiply_two<Codes::nibbles>(one, other, x);
+    case Codes::nibbles_with_offset: return multiply_two<Codes::nibbles_with_offset>(one, other, x);
+    case Codes::bytes: return multiply_two<Codes::bytes>(one, other, x);
   }
 }
 

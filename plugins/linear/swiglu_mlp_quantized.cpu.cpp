@@ -5,6 +5,7 @@
 // while both are near and rounded to 8 bits at once. The second pass is the product with down. The weights may have
 // different formats.
 #include "quantized_product.hpp"
+#include "tiles.hpp"
 
 #include <layerhub/layers/mlp.hpp>
 #include <layerhub/sdk/cpu.hpp>
@@ -19,12 +20,15 @@ namespace {
 
 using namespace layerhub::sdk;
 using layerhub::linear::block_size;
+using layerhub::linear::for_each_tile;
 using layerhub::linear::multiply_tile;
+using layerhub::linear::multiply_two_tiles;
 using layerhub::linear::PackedRows;
 using layerhub::linear::round_rows;
 using layerhub::linear::RoundedRows;
 using layerhub::linear::rows_in_cache;
 using layerhub::linear::tile_rows;
+using layerhub::linear::write_tile;
 
 static_assert(tile_rows == block_size);  // a tile of gate and up is a block of what down reads
 constexpr std::int64_t least_bytes_per_worker = 1 << 15;
@@ -56,35 +60,25 @@ class SwiGLUMLPQuantized {
     const RoundedRows x(memory, rows, gate_.blocks());
     const RoundedRows hidden(memory + RoundedRows::bytes(rows, gate_.blocks()), rows, down_.blocks());
     round_rows(call.host, *call.in[0], x);
+    const auto hidden_block = [&](std::int64_t block, std::int64_t first, std::int64_t count) {
+      make_hidden(x, first, count, block, hidden);
+    };
     parallel_ranges(call.host, down_.blocks(), least_tiles(2 * gate_.tile_bytes(), rows), 1,
-                    [&](Range blocks, std::uint32_t) {
-                      for_each(rows, blocks, [&](std::int64_t first, std::int64_t count, std::int64_t block) {
-                        make_hidden(x, first, count, block, hidden);
-                      });
-                    });
+                    [&](Range blocks, std::uint32_t) { for_each_tile(blocks, rows, rows_in_cache, hidden_block); });
     parallel_ranges(call.host, down_.tiles(), least_tiles(down_.tile_bytes(), rows), 1,
-                    [&](Range tiles, std::uint32_t) {
-                      for_each(rows, tiles, [&](std::int64_t first, std::int64_t count, std::int64_t tile) {
-                        make_output(hidden, first, count, tile, *call.out[0]);
-                      });
-                    });
+                    [&](Range tiles, std::uint32_t) { make_output(hidden, tiles, *call.out[0]); });
   }
 
  private:
-  template <class Body>
-  static void for_each(std::int64_t rows, Range range, Body&& body) {
-    for (std::int64_t first = 0; first < rows; first += rows_in_cache) {
-      for (std::int64_t i = range.begin; i < range.end; ++i) {
-        body(first, std::min(rows_in_cache, rows - first), i);
-      }
-    }
-  }
-
   void make_hidden(const RoundedRows& x, std::int64_t first, std::int64_t count, std::int64_t block,
                    const RoundedRows& hidden) const {
     alignas(64) float gate[rows_in_cache * tile_rows], up[rows_in_cache * tile_rows];
-    multiply_tile(gate_, block, x, first, count, gate);
-    multiply_tile(up_, block, x, first, count, up);
+    if (x.rows() == 1) {
+      multiply_two_tiles({gate_, block, gate}, {up_, block, up}, x);
+    } else {
+      multiply_tile(gate_, block, x, first, count, gate);
+      multiply_tile(up_, block, x, first, count, up);
+    }
     for (std::int64_t i = 0; i < count * tile_rows; i += lanes) {
       const Floats g = load(gate + i, Whole{});
       store(gate + i, g * sigmoid(g) * load(up + i, Whole{}), Whole{});
@@ -94,16 +88,19 @@ class SwiGLUMLPQuantized {
     }
   }
 
-  void make_output(const RoundedRows& hidden, std::int64_t first, std::int64_t count, std::int64_t tile,
-                   const DLTensor& output) const {
+  void make_output(const RoundedRows& hidden, Range tiles, const DLTensor& output) const {
     alignas(64) float sums[rows_in_cache * tile_rows];
-    multiply_tile(down_, tile, hidden, first, count, sums);
-    const std::int64_t begin = tile * tile_rows;
-    for (std::int64_t r = 0; r < count; ++r) {
-      const float* from = sums + r * tile_rows;
-      write(row<float>(output, first + r) + begin, std::min(tile_rows, down_.rows() - begin), false,
-            [&](std::int64_t i, auto extent) { return load(from + i, extent); });
-    }
+    for_each_tile(
+        tiles, hidden.rows(), rows_in_cache,
+        [&](std::int64_t tile, std::int64_t first, std::int64_t count) {
+          multiply_tile(down_, tile, hidden, first, count, sums);
+          write_tile<float>(sums, tile, first, count, nullptr, output);
+        },
+        [&](std::int64_t tile, std::int64_t other) {
+          multiply_two_tiles({down_, tile, sums}, {down_, other, sums + tile_rows}, hidden);
+          write_tile<float>(sums, tile, 0, 1, nullptr, output);
+          write_tile<float>(sums + tile_rows, other, 0, 1, nullptr, output);
+        });
   }
 
   PackedRows gate_, up_, down_;
