@@ -25,14 +25,15 @@ namespace {
 using namespace layerhub::sdk;
 using layerhub::linear::float_rows_in_cache;
 using layerhub::linear::FloatRows;
-using layerhub::linear::for_each_tile;
 using layerhub::linear::GroupedRows;
 using layerhub::linear::multiply_two_tiles;
 using layerhub::linear::Product;
+using layerhub::linear::share_tiles;
 using layerhub::linear::tile_rows;
+using layerhub::linear::TileWork;
 using layerhub::linear::write_tile;
 
-constexpr std::int64_t least_products_per_worker = 1 << 15;
+constexpr std::int64_t least_gradients_per_worker = 1 << 15;
 
 class LinearFloat {
  public:
@@ -59,10 +60,7 @@ class LinearFloat {
     const std::int64_t rows = row_count(*call.in[0]);
     const GroupedRows x(call.workspace, rows, weight_.columns());
     x.copy(call.host, *call.in[0]);
-    const std::int64_t least = least_products_per_worker / (tile_rows * weight_.columns() * rows + 1) + 1;
-    parallel_ranges(call.host, weight_.tiles(), least, 1, [&](Range range, std::uint32_t) {
-      visit_float(weight_.dtype(), [&]<class W>() { run_tiles<W>(range, x, *call.out[0]); });
-    });
+    visit_float(weight_.dtype(), [&]<class W>() { run<W>(call.host, x, *call.out[0]); });
   }
 
   static void backward(const lh_call& call) {
@@ -82,7 +80,7 @@ class LinearFloat {
   template <class T>
   static void sum_columns(const lh_host* host, const DLTensor& grad_output, const DLTensor& grad_bias) {
     const std::int64_t rows = row_count(grad_output);
-    parallel_ranges(host, last_dim(grad_bias), least_products_per_worker / (rows + 1) + 1, column_grain,
+    parallel_ranges(host, last_dim(grad_bias), least_gradients_per_worker / (rows + 1) + 1, column_grain,
                     [&](Range range, std::uint32_t) {
                       write_column_sums(data<float>(grad_bias), range.begin, range.end, rows,
                                         [&](std::int64_t index, std::int64_t column, auto extent) {
@@ -105,15 +103,16 @@ class LinearFloat {
   }
 
   template <class W>
-  void run_tiles(Range tiles, const GroupedRows& x, const DLTensor& y) const {
-    alignas(64) float sums[float_rows_in_cache * tile_rows];
-    for_each_tile(
-        tiles, x.rows(), float_rows_in_cache,
+  void run(const lh_host* host, const GroupedRows& x, const DLTensor& y) const {
+    share_tiles(
+        host, TileWork(weight_.tiles(), weight_.columns(), x.rows(), float_rows_in_cache),
         [&](std::int64_t tile, std::int64_t first, std::int64_t count) {
+          alignas(64) float sums[float_rows_in_cache * tile_rows];
           multiply_tile<W>(weight_, tile, x, first, count, sums);
           write(sums, tile, first, count, y);
         },
         [&](std::int64_t tile, std::int64_t other) {
+          alignas(64) float sums[2 * tile_rows];
           multiply_two_tiles<W>(weight_, tile, other, x, sums);
           write(sums, tile, 0, 1, y);
           write(sums + tile_rows, other, 0, 1, y);

@@ -21,14 +21,15 @@
 namespace {
 
 using namespace layerhub::sdk;
-using layerhub::linear::for_each_tile;
 using layerhub::linear::multiply_tile;
 using layerhub::linear::multiply_two_tiles;
 using layerhub::linear::PackedRows;
 using layerhub::linear::round_rows;
 using layerhub::linear::RoundedRows;
 using layerhub::linear::rows_in_cache;
+using layerhub::linear::share_tiles;
 using layerhub::linear::tile_rows;
+using layerhub::linear::TileWork;
 using layerhub::linear::write_tile;
 
 constexpr std::uint32_t traits_of_all = LH_TRAIT_DETERMINISTIC | LH_TRAIT_NO_HOST_SYNC | LH_TRAIT_OWNS_PARAMS;
@@ -72,20 +73,15 @@ class Projections {
         x_(call.workspace, row_count(*call.in[0]), projections[0].weight().blocks()) {}
 
   void run() const {
-    constexpr std::int64_t least_bytes_per_worker = 1 << 15;
     round_rows(call_.host, *call_.in[0], x_);
-    std::int64_t tiles = 0, bytes = 0;
+    std::int64_t tiles = 0;
     for (const Projection& p : projections_) {
       tiles += p.weight().tiles();
-      bytes += p.weight().tiles() * p.weight().tile_bytes();
     }
-    const std::int64_t least = least_bytes_per_worker / (bytes / std::max<std::int64_t>(tiles, 1) * x_.rows() + 1) + 1;
-    parallel_ranges(call_.host, tiles, least, 1, [&](Range range, std::uint32_t) {
-      for_each_tile(
-          range, x_.rows(), rows_in_cache,
-          [&](std::int64_t tile, std::int64_t first, std::int64_t count) { run_tile(place_of(tile), first, count); },
-          [&](std::int64_t tile, std::int64_t other) { run_two_tiles(place_of(tile), place_of(other)); });
-    });
+    share_tiles(
+        call_.host, TileWork(tiles, projections_[0].weight().columns(), x_.rows(), rows_in_cache),
+        [&](std::int64_t tile, std::int64_t first, std::int64_t count) { run_tile(place_of(tile), first, count); },
+        [&](std::int64_t tile, std::int64_t other) { run_two_tiles(place_of(tile), place_of(other)); });
   }
 
  private:

@@ -40,6 +40,7 @@ class PackedRows {
   Codes codes() const { return codes_; }
   std::int64_t rows() const { return rows_; }
   std::int64_t blocks() const { return blocks_; }
+  std::int64_t columns() const { return blocks_ * block_size; }
   std::int64_t tiles() const { return (rows_ + tile_rows - 1) / tile_rows; }
   std::int64_t tile_bytes() const { return blocks_ * block_bytes(codes_); }
   const std::uint8_t* tile(std::int64_t index) const { return memory_.data() + index * tile_bytes(); }

@@ -20,22 +20,18 @@ namespace {
 
 using namespace layerhub::sdk;
 using layerhub::linear::block_size;
-using layerhub::linear::for_each_tile;
 using layerhub::linear::multiply_tile;
 using layerhub::linear::multiply_two_tiles;
 using layerhub::linear::PackedRows;
 using layerhub::linear::round_rows;
 using layerhub::linear::RoundedRows;
 using layerhub::linear::rows_in_cache;
+using layerhub::linear::share_tiles;
 using layerhub::linear::tile_rows;
+using layerhub::linear::TileWork;
 using layerhub::linear::write_tile;
 
 static_assert(tile_rows == block_size);  // a tile of gate and up is a block of what down reads
-constexpr std::int64_t least_bytes_per_worker = 1 << 15;
-
-std::int64_t least_tiles(std::int64_t tile_bytes, std::int64_t rows) {
-  return least_bytes_per_worker / (tile_bytes * rows + 1) + 1;
-}
 
 class SwiGLUMLPQuantized {
  public:
@@ -60,13 +56,16 @@ class SwiGLUMLPQuantized {
     const RoundedRows x(memory, rows, gate_.blocks());
     const RoundedRows hidden(memory + RoundedRows::bytes(rows, gate_.blocks()), rows, down_.blocks());
     round_rows(call.host, *call.in[0], x);
-    const auto hidden_block = [&](std::int64_t block, std::int64_t first, std::int64_t count) {
-      make_hidden(x, first, count, block, hidden);
-    };
-    parallel_ranges(call.host, down_.blocks(), least_tiles(2 * gate_.tile_bytes(), rows), 1,
-                    [&](Range blocks, std::uint32_t) { for_each_tile(blocks, rows, rows_in_cache, hidden_block); });
-    parallel_ranges(call.host, down_.tiles(), least_tiles(down_.tile_bytes(), rows), 1,
-                    [&](Range tiles, std::uint32_t) { make_output(hidden, tiles, *call.out[0]); });
+    share_tiles(call.host, TileWork(down_.blocks(), 2 * gate_.columns(), rows, rows_in_cache),
+                [&](std::int64_t block, std::int64_t first, std::int64_t count) {
+                  make_hidden(x, first, count, block, hidden);
+                });
+    share_tiles(
+        call.host, TileWork(down_.tiles(), down_.columns(), rows, rows_in_cache),
+        [&](std::int64_t tile, std::int64_t first, std::int64_t count) {
+          make_output(hidden, first, count, tile, *call.out[0]);
+        },
+        [&](std::int64_t tile, std::int64_t other) { make_two_outputs(hidden, tile, other, *call.out[0]); });
   }
 
  private:
@@ -88,19 +87,19 @@ class SwiGLUMLPQuantized {
     }
   }
 
-  void make_output(const RoundedRows& hidden, Range tiles, const DLTensor& output) const {
+  void make_output(const RoundedRows& hidden, std::int64_t first, std::int64_t count, std::int64_t tile,
+                   const DLTensor& output) const {
     alignas(64) float sums[rows_in_cache * tile_rows];
-    for_each_tile(
-        tiles, hidden.rows(), rows_in_cache,
-        [&](std::int64_t tile, std::int64_t first, std::int64_t count) {
-          multiply_tile(down_, tile, hidden, first, count, sums);
-          write_tile<float>(sums, tile, first, count, nullptr, output);
-        },
-        [&](std::int64_t tile, std::int64_t other) {
-          multiply_two_tiles({down_, tile, sums}, {down_, other, sums + tile_rows}, hidden);
-          write_tile<float>(sums, tile, 0, 1, nullptr, output);
-          write_tile<float>(sums + tile_rows, other, 0, 1, nullptr, output);
-        });
+    multiply_tile(down_, tile, hidden, first, count, sums);
+    write_tile<float>(sums, tile, first, count, nullptr, output);
+  }
+
+  void make_two_outputs(const RoundedRows& hidden, std::int64_t tile, std::int64_t other,
+                        const DLTensor& output) const {
+    alignas(64) float sums[2][tile_rows];
+    multiply_two_tiles({down_, tile, sums[0]}, {down_, other, sums[1]}, hidden);
+    write_tile<float>(sums[0], tile, 0, 1, nullptr, output);
+    write_tile<float>(sums[1], other, 0, 1, nullptr, output);
   }
 
   PackedRows gate_, up_, down_;
