@@ -31,10 +31,11 @@ void out_of_cache_rows(Report& report, DLDataType dtype, const char* name) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Report report(argc, argv);
-  const layerhub::use_kernel_mapping scope(built_plugins());
-  report.heading("a stream: two reads, one non-temporal write");
-  out_of_cache_rows(report, f32, "float32");
-  out_of_cache_rows(report, bf16, "bfloat16");
-  return 0;
+  return layerhub::bench::run(argc, argv, [](Report& report) {
+    const layerhub::use_kernel_mapping scope(built_plugins());
+    report.heading("a stream: two reads, one non-temporal write");
+    out_of_cache_rows(report, f32, "float32");
+    out_of_cache_rows(report, bf16, "bfloat16");
+    return 0;
+  });
 }

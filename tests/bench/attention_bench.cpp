@@ -74,15 +74,16 @@ void prefill(Report& report, std::int64_t tokens) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Report report(argc, argv);
-  const layerhub::use_kernel_mapping scope(built_plugins());
-  report.heading("the fastest plain read of the caches' bytes");
-  for (const std::int64_t depth : {128, 2048, 8191}) {
-    decode(report, depth);
-  }
-  report.heading("float32 multiply-adds in registers");
-  for (const std::int64_t tokens : {512, 2048}) {
-    prefill(report, tokens);
-  }
-  return 0;
+  return layerhub::bench::run(argc, argv, [](Report& report) {
+    const layerhub::use_kernel_mapping scope(built_plugins());
+    report.heading("the fastest plain read of the caches' bytes");
+    for (const std::int64_t depth : {128, 2048, 8191}) {
+      decode(report, depth);
+    }
+    report.heading("float32 multiply-adds in registers");
+    for (const std::int64_t tokens : {512, 2048}) {
+      prefill(report, tokens);
+    }
+    return 0;
+  });
 }

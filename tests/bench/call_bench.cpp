@@ -226,22 +226,23 @@ void measure_whole_call(Report& report) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Report report(argc, argv);
-  CallBench bench;
-  const std::string_view option = report.arguments().empty() ? "" : report.arguments()[0];
-  if (option == "--names") {
-    fmt::print("plain 0\nown-function 0\n");
-    for (const Case& row : bench.cases()) fmt::print("{} {}\n", row.name, row.at_most_instructions);
+  return layerhub::bench::run(argc, argv, [](Report& report) {
+    CallBench bench;
+    const std::string_view option = report.arguments().empty() ? "" : report.arguments()[0];
+    if (option == "--names") {
+      fmt::print("plain 0\nown-function 0\n");
+      for (const Case& row : bench.cases()) fmt::print("{} {}\n", row.name, row.at_most_instructions);
+      return 0;
+    }
+    if (option.starts_with("--calls=") && report.arguments().size() > 1) {
+      return run_one(bench, report.arguments()[1], std::strtoull(option.data() + 8, nullptr, 10));
+    }
+    measure_calls(bench, report);
+    measure_whole_call(report);
+    if (!bench.all_arrived()) {
+      fmt::print(stderr, "call_bench: not every call reached its kernel; the figures say nothing\n");
+      return 1;
+    }
     return 0;
-  }
-  if (option.starts_with("--calls=") && report.arguments().size() > 1) {
-    return run_one(bench, report.arguments()[1], std::strtoull(option.data() + 8, nullptr, 10));
-  }
-  measure_calls(bench, report);
-  measure_whole_call(report);
-  if (!bench.all_arrived()) {
-    fmt::print(stderr, "call_bench: not every call reached its kernel; the figures say nothing\n");
-    return 1;
-  }
-  return 0;
+  });
 }

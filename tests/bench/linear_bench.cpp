@@ -73,20 +73,22 @@ void prefill(Report& report, const WeightKind& kind) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Report report(argc, argv);
-  const layerhub::use_kernel_mapping scope(built_plugins());
-  report.heading("the fastest plain read of the weights' bytes");
-  for (const WeightKind& kind : kinds) {
-    decode(report, kind);
-  }
-  const bool has_matrices = layerhub::device_info({kDLCPU, 0}).features.find("amx_bf16") != std::string::npos;
-  report.heading(has_matrices ? "bfloat16 multiply-adds of matrices in registers" : "8-bit multiply-adds in registers");
-  for (const WeightKind& kind : {kinds[0], kinds[1], kinds[2]}) {
-    has_matrices ? prefill<MultiplyMatrices>(report, kind) : prefill<MultiplyBytes>(report, kind);
-  }
-  report.heading("float32 multiply-adds in registers");
-  for (const WeightKind& kind : {kinds[3], kinds[4], kinds[5]}) {
-    prefill<MultiplyFloats>(report, kind);
-  }
-  return 0;
+  return layerhub::bench::run(argc, argv, [](Report& report) {
+    const layerhub::use_kernel_mapping scope(built_plugins());
+    report.heading("the fastest plain read of the weights' bytes");
+    for (const WeightKind& kind : kinds) {
+      decode(report, kind);
+    }
+    const bool has_matrices = layerhub::device_info({kDLCPU, 0}).features.find("amx_bf16") != std::string::npos;
+    report.heading(has_matrices ? "bfloat16 multiply-adds of matrices in registers"
+                                : "8-bit multiply-adds in registers");
+    for (const WeightKind& kind : {kinds[0], kinds[1], kinds[2]}) {
+      has_matrices ? prefill<MultiplyMatrices>(report, kind) : prefill<MultiplyBytes>(report, kind);
+    }
+    report.heading("float32 multiply-adds in registers");
+    for (const WeightKind& kind : {kinds[3], kinds[4], kinds[5]}) {
+      prefill<MultiplyFloats>(report, kind);
+    }
+    return 0;
+  });
 }

@@ -14,6 +14,7 @@
 #include "bench/support/nothing_copies.hpp"
 #include "bench/support/report.hpp"
 #include "bench/workers/worker.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <layerhub/layerhub.hpp>
 
@@ -141,7 +142,7 @@ class PluginDirectory {
     libraries_.push_back((to / "nothing-v2.so").string());
   }
 
-  TemporaryFolder root_;
+  layerhub::testing::TemporaryFolder root_;
   std::vector<std::string> libraries_;
 };
 
@@ -178,10 +179,11 @@ void measure(Report& report) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Report report(argc, argv);
-  if (!report.arguments().empty() && report.arguments()[0] == "--child") {
-    return child(report.arguments());
-  }
-  measure(report);
-  return 0;
+  return layerhub::bench::run(argc, argv, [](Report& report) {
+    if (!report.arguments().empty() && report.arguments()[0] == "--child") {
+      return child(report.arguments());
+    }
+    measure(report);
+    return 0;
+  });
 }

@@ -45,17 +45,18 @@ void decode(Report& report, const std::string& model, const std::string& ids, un
 }  // namespace
 
 int main(int argc, char** argv) {
-  Report report(argc, argv);
-  const char* model = std::getenv("LAYERHUB_MODEL");
-  if (model == nullptr || !std::filesystem::exists(model)) {
-    fmt::print(stderr, "model_bench: LAYERHUB_MODEL names no file; tests/bench/run sets it\n");
-    return 2;
-  }
-  const layerhub::use_kernel_mapping scope(built_plugins());
-  report.heading("the fastest plain read of the model's bytes");
-  const std::string ids = joined_ids();
-  for (unsigned threads = 1; threads <= processors(); threads *= 2) {
-    decode(report, model, ids, threads);
-  }
-  return 0;
+  return layerhub::bench::run(argc, argv, [](Report& report) {
+    const char* model = std::getenv("LAYERHUB_MODEL");
+    if (model == nullptr || !std::filesystem::exists(model)) {
+      fmt::print(stderr, "model_bench: LAYERHUB_MODEL names no file; tests/bench/run sets it\n");
+      return 2;
+    }
+    const layerhub::use_kernel_mapping scope(built_plugins());
+    report.heading("the fastest plain read of the model's bytes");
+    const std::string ids = joined_ids();
+    for (unsigned threads = 1; threads <= processors(); threads *= 2) {
+      decode(report, model, ids, threads);
+    }
+    return 0;
+  });
 }

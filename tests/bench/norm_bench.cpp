@@ -29,10 +29,17 @@ void out_of_cache_rows(Report& report, DLDataType dtype, const char* name) {
     const std::string row =
         fmt::format("RMSNorm {}, {} MiB, {}", name, (x.bytes + y.bytes) >> 20, threads_text(threads));
     const auto ours = [&] { layer(x.view, y.view); };
-    report.add(row, compare(ours, [&] { limit(from.view, to.view); }, report.pairs()).inverse(), at_least(0.85));
+    report.add(row,
+               compare(
+                   ours, [&] { limit(from.view, to.view); }, report.pairs())
+                   .inverse(),
+               at_least(0.85));
     if (dtype.bits == 16) {
       report.add(row + ", to a copy by way of float",
-                 compare(ours, [&] { conversion(x.view, y.view); }, report.pairs()).inverse(), std::nullopt);
+                 compare(
+                     ours, [&] { conversion(x.view, y.view); }, report.pairs())
+                     .inverse(),
+                 std::nullopt);
     }
   }
 }
@@ -78,15 +85,16 @@ void one_row(Report& report, DLDataType dtype, const char* name) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Report report(argc, argv);
-  const layerhub::use_kernel_mapping scope(built_plugins());
-  report.heading("a copy with non-temporal stores");
-  out_of_cache_rows(report, bf16, "bfloat16");
-  out_of_cache_rows(report, f32, "float32");
-  residual_out_of_cache(report, bf16, "bfloat16");
-  residual_out_of_cache(report, f32, "float32");
-  report.heading("a plain read of the row");
-  one_row(report, bf16, "bfloat16");
-  one_row(report, f32, "float32");
-  return 0;
+  return layerhub::bench::run(argc, argv, [](Report& report) {
+    const layerhub::use_kernel_mapping scope(built_plugins());
+    report.heading("a copy with non-temporal stores");
+    out_of_cache_rows(report, bf16, "bfloat16");
+    out_of_cache_rows(report, f32, "float32");
+    residual_out_of_cache(report, bf16, "bfloat16");
+    residual_out_of_cache(report, f32, "float32");
+    report.heading("a plain read of the row");
+    one_row(report, bf16, "bfloat16");
+    one_row(report, f32, "float32");
+    return 0;
+  });
 }

@@ -12,13 +12,14 @@
 #include "bench/support/nothing_copies.hpp"
 #include "bench/support/report.hpp"
 #include "bench/workers/worker.hpp"
+#include "support/temporary_folder.hpp"
 
 #include "device/cpu_device.hpp"
 #include "hub/resolver.hpp"
 #include "plugin/plugin.hpp"
 
-#include <boost/filesystem.hpp>
 #include <fmt/format.h>
+#include <boost/filesystem.hpp>
 
 #include <cstdlib>
 #include <iostream>
@@ -83,29 +84,30 @@ class Copies {
   }
 
  private:
-  TemporaryFolder root_;
+  layerhub::testing::TemporaryFolder root_;
   int count_ = 0;
 };
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  Report report(argc, argv);
-  if (!report.arguments().empty() && report.arguments()[0] == "--child") {
-    return child(report.arguments());
-  }
-  Copies copies;
-  const fs::path first = copies.add(), second = copies.add();
-  usleep(100'000);  // what was only just written is not remembered
-  for (int warm = 0; warm < 2; ++warm) sample("load", first, second), sample("dlopen", first, second);
-  report.heading("dlopen of its library");
-  report.add("load one plugin, its verdict known",
-             compare_measured([&] { return sample("load", first, second); },
-                              [&] { return sample("dlopen", first, second); }, report.pairs()),
-             at_most(1.5));
-  report.heading("10 ms, a constant");
-  report.add("load one plugin for the first time",
-             compare_to_constant([&] { return sample("load", first, copies.add()); }, 10e6, report.pairs()),
-             at_most(1));
-  return 0;
+  return layerhub::bench::run(argc, argv, [](Report& report) {
+    if (!report.arguments().empty() && report.arguments()[0] == "--child") {
+      return child(report.arguments());
+    }
+    Copies copies;
+    const fs::path first = copies.add(), second = copies.add();
+    usleep(100'000);  // what was only just written is not remembered
+    for (int warm = 0; warm < 2; ++warm) sample("load", first, second), sample("dlopen", first, second);
+    report.heading("dlopen of its library");
+    report.add("load one plugin, its verdict known",
+               compare_measured([&] { return sample("load", first, second); },
+                                [&] { return sample("dlopen", first, second); }, report.pairs()),
+               at_most(1.5));
+    report.heading("10 ms, a constant");
+    report.add("load one plugin for the first time",
+               compare_to_constant([&] { return sample("load", first, copies.add()); }, 10e6, report.pairs()),
+               at_most(1));
+    return 0;
+  });
 }

@@ -74,25 +74,29 @@ double after_a_rest(layerhub::ThreadPool& pool, std::chrono::milliseconds rest) 
 }  // namespace
 
 int main(int argc, char** argv) {
-  Report report(argc, argv);
-  layerhub::ThreadPool pool(2);
-  if (layerhub::usable_processors() < 2) {
-    report.not_measured("fork and join of two threads", at_most(1), "there is one processor");
+  return layerhub::bench::run(argc, argv, [](Report& report) {
+    layerhub::ThreadPool pool(2);
+    if (layerhub::usable_processors() < 2) {
+      report.not_measured("fork and join of two threads", at_most(1), "there is one processor");
+      return 0;
+    }
+    const auto add = [&](const char* name, auto&& ours, std::optional<Goal> goal) {
+      report.add(name, compare_to_constant(ours, bar_nanoseconds, report.pairs()), goal);
+    };
+    report.heading("0.3 us, a constant");
+    of_runs(pool, runs);
+    add(
+        "fork and join of two threads that are awake", [&] { return of_runs(pool, runs); }, at_most(1));
+    add(
+        "the same after 1 ms: the worker gives way", [&] { return after_a_rest(pool, std::chrono::milliseconds(1)); },
+        std::nullopt);
+    add(
+        "the same after 10 ms: the worker sleeps", [&] { return after_a_rest(pool, std::chrono::milliseconds(10)); },
+        std::nullopt);
+    report.heading("a line of the cache that goes there and another that comes back");
+    report.add("fork and join of two threads that are awake",
+               compare_measured([&] { return of_runs(pool, runs); }, [] { return of_lines(runs); }, report.pairs()),
+               std::nullopt);
     return 0;
-  }
-  const auto add = [&](const char* name, auto&& ours, std::optional<Goal> goal) {
-    report.add(name, compare_to_constant(ours, bar_nanoseconds, report.pairs()), goal);
-  };
-  report.heading("0.3 us, a constant");
-  of_runs(pool, runs);
-  add("fork and join of two threads that are awake", [&] { return of_runs(pool, runs); }, at_most(1));
-  add("the same after 1 ms: the worker gives way", [&] { return after_a_rest(pool, std::chrono::milliseconds(1)); },
-      std::nullopt);
-  add("the same after 10 ms: the worker sleeps", [&] { return after_a_rest(pool, std::chrono::milliseconds(10)); },
-      std::nullopt);
-  report.heading("a line of the cache that goes there and another that comes back");
-  report.add("fork and join of two threads that are awake",
-             compare_measured([&] { return of_runs(pool, runs); }, [] { return of_lines(runs); }, report.pairs()),
-             std::nullopt);
-  return 0;
+  });
 }

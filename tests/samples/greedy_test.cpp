@@ -3,6 +3,7 @@
 // "about" says how they were made). The own forwards are scalar on purpose: they do two short prompts here, and with
 // --heavy what the plugins do.
 #include "support/catch.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -13,8 +14,6 @@
 #include <iterator>
 #include <string>
 #include <vector>
-
-#include <unistd.h>
 
 using Json = nlohmann::json;
 
@@ -34,19 +33,16 @@ bool model_is_there() {
 
 // Runs the sample with these words and gives what it printed.
 Json run_sample(const std::string& words) {
-  const auto out = std::filesystem::temp_directory_path() / ("layerhub-greedy-" + std::to_string(::getpid()) + ".json");
+  const layerhub::testing::TemporaryFolder folder;
+  const std::string out = folder.file("printed.json"), log = folder.file("log");
   const std::string command = std::string("'") + LAYERHUB_BUILD_DIR + "/bin/smollm2' --plugins '" +
-                              LAYERHUB_PLUGIN_ROOT + "' --threads 2 " + words + " >'" + out.string() + "' 2>'" +
-                              out.string() + ".log'";
+                              LAYERHUB_PLUGIN_ROOT + "' --threads 2 " + words + " >'" + out + "' 2>'" + log + "'";
   const int status = std::system(command.c_str());
-  std::ifstream log(out.string() + ".log");
-  const std::string said{std::istreambuf_iterator<char>(log), {}};
+  std::ifstream written(log);
+  const std::string said{std::istreambuf_iterator<char>(written), {}};
   INFO(command << "; " << said);
   REQUIRE(status == 0);
-  const Json printed = read(out.string());
-  std::filesystem::remove(out);
-  std::filesystem::remove(out.string() + ".log");
-  return printed;
+  return read(out);
 }
 
 // The same tokens, unless the reference itself hesitated: after a step whose margin is below 0.001 anything may follow.
@@ -76,17 +72,17 @@ TEST_CASE("with plugins the likeliest tokens and the likelihood are the referenc
 TEST_CASE("on the own forwards the sample writes exactly the reference's float32 text") {
   if (!model_is_there()) LAYERHUB_SKIP("the model is not there; samples/run fetches it");
   const Json reference = read(reference_file);
-  const auto file = std::filesystem::temp_directory_path() / ("layerhub-run-" + std::to_string(::getpid()) + ".json");
+  const layerhub::testing::TemporaryFolder folder;
+  const std::string file = folder.file("run.json");
   for (const Json& prompt : reference["prompts"]) {
     if (prompt["id"] != "raw-story" && prompt["id"] != "raw-digits") continue;
     const std::string command = std::string("'") + LAYERHUB_BUILD_DIR +
-                                "/bin/smollm2' --own --raw --tokens 12 --json '" + file.string() + "' --prompt '" +
+                                "/bin/smollm2' --own --raw --tokens 12 --json '" + file + "' --prompt '" +
                                 prompt["text"].get<std::string>() + "' >/dev/null 2>&1";
     INFO(command);
     REQUIRE(std::system(command.c_str()) == 0);
-    check_continuation(prompt, read(file.string())["own"]["token_ids"].get<std::vector<int>>());
+    check_continuation(prompt, read(file)["own"]["token_ids"].get<std::vector<int>>());
   }
-  std::filesystem::remove(file);
   if (std::getenv("LAYERHUB_HEAVY") != nullptr) {
     const Json compared = run_sample("--own --evaluate '" + reference_file + "'");
     INFO(compared.dump(2));

@@ -3,6 +3,7 @@
 
 #include "hub/resolver.hpp"
 #include "support/catch.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <boost/filesystem/operations.hpp>
 
@@ -16,16 +17,9 @@ namespace layerhub::testing {
 // Plugin directories of a test's own. Folders hold real metadata, with the names that the folders have.
 class Roots {
  public:
-  Roots()
-      : base_(boost::filesystem::temp_directory_path() / boost::filesystem::unique_path("layerhub-resolver-%%%%%%%%")) {
-  }
-  ~Roots() { boost::filesystem::remove_all(base_); }
-  Roots(const Roots&) = delete;
-  Roots& operator=(const Roots&) = delete;
-
   boost::filesystem::path add(const std::string& root, const std::string& repo, const std::string& revision,
                               const std::string& variant = "layerhub1-cpu-x86_64-linux") {
-    const boost::filesystem::path folder = base_ / root / repo / revision / "build" / variant;
+    const boost::filesystem::path folder = base() / root / repo / revision / "build" / variant;
     boost::filesystem::create_directories(folder);
     std::ifstream from(LAYERHUB_FAKES_ROOT "/twice.json");
     std::string text{std::istreambuf_iterator<char>(from), {}};
@@ -35,12 +29,12 @@ class Roots {
     return folder;
   }
 
-  const boost::filesystem::path& base() const { return base_; }
+  const boost::filesystem::path& base() const { return base_.path(); }
 
   // The roots in the order in which they are searched.
   hub::Resolver resolver(const std::vector<std::string>& names) const {
     std::vector<hub::Root> roots;
-    for (const std::string& name : names) roots.push_back({base_ / name, "given by the host", ""});
+    for (const std::string& name : names) roots.push_back({base() / name, "given by the host", ""});
     return {roots, hub::SystemFacts{}};  // x86_64, Linux, the first level
   }
 
@@ -50,7 +44,7 @@ class Roots {
     REQUIRE(at != std::string::npos);
     text.replace(at, what.size(), by);
   }
-  boost::filesystem::path base_;
+  TemporaryFolder base_;
 };
 
 }  // namespace layerhub::testing

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/os.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <boost/filesystem/operations.hpp>
 
@@ -18,25 +19,15 @@ namespace layerhub::testing {
 
 class ScratchCache {
  public:
-  ScratchCache()
-      : folder_(boost::filesystem::temp_directory_path() / boost::filesystem::unique_path("layerhub-cache-%%%%%%%%")) {
-    boost::filesystem::create_directories(folder_);
-    ::setenv("LAYERHUB_CACHE", folder_.c_str(), 1);
-  }
-  ~ScratchCache() {
-    ::unsetenv("LAYERHUB_CACHE");
-    boost::system::error_code ignored;
-    boost::filesystem::remove_all(folder_, ignored);
-  }
-  ScratchCache(const ScratchCache&) = delete;
-  ScratchCache& operator=(const ScratchCache&) = delete;
+  ScratchCache() { ::setenv("LAYERHUB_CACHE", folder_.path().c_str(), 1); }
+  ~ScratchCache() { ::unsetenv("LAYERHUB_CACHE"); }
 
-  const boost::filesystem::path& folder() const { return folder_; }
+  const boost::filesystem::path& folder() const { return folder_.path(); }
 
   std::vector<boost::filesystem::path> answers() const {
     std::vector<boost::filesystem::path> files;
     boost::system::error_code error;
-    for (boost::filesystem::directory_iterator entry(folder_ / "answers", error), end; !error && entry != end;
+    for (boost::filesystem::directory_iterator entry(folder() / "answers", error), end; !error && entry != end;
          entry.increment(error)) {
       files.push_back(entry->path());
     }
@@ -44,7 +35,7 @@ class ScratchCache {
   }
 
  private:
-  boost::filesystem::path folder_;
+  TemporaryFolder folder_;
 };
 
 // How often `read` opens files whose path ends so.

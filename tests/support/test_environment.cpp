@@ -11,17 +11,11 @@ namespace layerhub::testing {
 
 namespace fs = boost::filesystem;
 
-TestEnvironment::TestEnvironment()
-    : root_(fs::temp_directory_path() / fs::unique_path("layerhub-test-%%%%-%%%%-%%%%")) {
-  fs::create_directories(root_);
-  set_plugin_roots({root()});
-}
+TestEnvironment::TestEnvironment() { set_plugin_roots({root()}); }
 
 TestEnvironment::~TestEnvironment() {
   register_kernel_mapping({}, false);
   set_plugin_roots({});
-  boost::system::error_code ignored;
-  fs::remove_all(root_, ignored);
 }
 
 fs::path fake_library(const std::string& fake) { return fs::path(LAYERHUB_FAKES_ROOT) / (fake + ".so"); }
@@ -54,7 +48,7 @@ fs::path TestEnvironment::folder(const std::string& repo, const std::string& rev
                                  const std::string& backend) const {
   const std::map<std::string, std::string> tags{{"cuda", "cu130"}, {"rocm", "rocm52"}, {"opencl", "opencl12"}};
   const auto tag = tags.find(backend);
-  return root_ / repo / revision / "build" /
+  return root_.path() / repo / revision / "build" /
          ("layerhub1-" + (tag == tags.end() ? backend : tag->second) + "-x86_64-linux");
 }
 

@@ -7,6 +7,8 @@
 //   layerhub::set_plugin_roots({env.root()});
 #pragma once
 
+#include "support/temporary_folder.hpp"
+
 #include <layerhub/layerhub.hpp>
 
 #include <boost/filesystem/path.hpp>
@@ -25,7 +27,7 @@ class TestEnvironment {
   TestEnvironment();   // a fresh directory, and the process' explicit plugin root
   ~TestEnvironment();  // gone, and no process-wide mapping is left
 
-  std::string root() const { return root_.string(); }
+  std::string root() const { return root_.path().string(); }
 
   // Lays the fake of tests/support/fakes.cmake out under its repository and revision, its metadata changed by `edit`
   // first. Returns the variant's folder. A fake without a query of its own gets the metadata of `twice`.
@@ -36,7 +38,7 @@ class TestEnvironment {
                                  const std::string& backend = "cpu") const;
 
  private:
-  boost::filesystem::path root_;
+  TemporaryFolder root_;
 };
 
 // The path of a fake's library, as it was built.

@@ -31,13 +31,14 @@ require_known() {
   done
 }
 
-# command_line PROGRAM OPTION...: how to do this again, in one line, with those settings of the user that matter. Where
-# something lies on this machine is left out.
+# command_line "SETTING..." PROGRAM OPTION...: how to do this again, in one line, with those of the settings that the
+# user made. Where something lies on this machine is left out.
 command_line() {
   local setting line=${LAYERHUB_CPU_CAPABILITY:+LAYERHUB_CPU_CAPABILITY=$LAYERHUB_CPU_CAPABILITY }
-  for setting in LAYERHUB_IK_LLAMA LAYERHUB_TORCH_PYTHON LAYERHUB_HUB_KERNELS; do
+  for setting in $1; do
     [ -z "${!setting:-}" ] || line+="$setting=... "
   done
+  shift
   printf '%s%s' "$line" "$*"
 }
 

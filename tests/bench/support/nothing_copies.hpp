@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What benches of loading share: a folder for copies of the plugin bench/nothing, and what a host does that keeps no
-// metadata, which is dlopen.
+// What benches of loading share: the plugin bench/nothing, of which they make copies, and what a host does that keeps
+// no metadata, which is dlopen.
 #pragma once
 
 #include <fmt/format.h>
@@ -12,26 +12,6 @@
 #include <dlfcn.h>
 
 namespace layerhub::bench {
-
-// For as long as this object is there.
-class TemporaryFolder {
- public:
-  TemporaryFolder()
-      : path_(boost::filesystem::temp_directory_path() / boost::filesystem::unique_path("layerhub-bench-%%%%%%%%")) {
-    boost::filesystem::create_directories(path_);
-  }
-  ~TemporaryFolder() {
-    boost::system::error_code ignored;
-    boost::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const boost::filesystem::path& path() const { return path_; }
-
- private:
-  boost::filesystem::path path_;
-};
 
 // The variant of bench/nothing that was built: metadata.json and a library for each level.
 inline boost::filesystem::path variant_of_nothing() {

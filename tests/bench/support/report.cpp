@@ -31,25 +31,9 @@ nlohmann::json goal_json(const std::optional<Goal>& goal) {
   return goal ? nlohmann::json(goal->value) : nlohmann::json();
 }
 
-// What nobody caught, without the C++ library's words around it.
-[[noreturn]] void end_with_a_line() {
-  try {
-    if (const std::exception_ptr thrown = std::current_exception()) {
-      std::rethrow_exception(thrown);
-    }
-    fmt::print(stderr, "the bench ended itself without saying why\n");
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "{}\n", error.what());
-  } catch (...) {
-    fmt::print(stderr, "the bench threw what is no std::exception\n");
-  }
-  std::_Exit(1);
-}
-
 }  // namespace
 
 Report::Report(int argc, char** argv) {
-  std::set_terminate(&end_with_a_line);
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--quick") {
@@ -129,6 +113,16 @@ void Report::write(const std::string& line) const {
   if (!file.flush()) {
     fmt::print(stderr, "{}: it cannot be written; give another --json\n", json_);
     std::exit(2);
+  }
+}
+
+int run(int argc, char** argv, int (*measure)(Report&)) {
+  try {
+    Report report(argc, argv);
+    return measure(report);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 1;
   }
 }
 

@@ -53,4 +53,7 @@ class Report {
   std::vector<std::string> arguments_;
 };
 
+// What a bench's main does. What `measure` throws ends the process with one line and status 1, its folders removed.
+int run(int argc, char** argv, int (*measure)(Report&));
+
 }  // namespace layerhub::bench

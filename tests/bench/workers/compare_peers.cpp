@@ -41,7 +41,7 @@ std::string joined(const nlohmann::json& ids) {
   return fmt::format("{} ", fmt::join(ids.get<std::vector<int>>(), " "));
 }
 
-int run(Report& report) {
+int compare(Report& report) {
   const std::vector<std::string>& given = report.arguments();
   constexpr int fixed = 6;
   if (given.size() < fixed + 1) {
@@ -94,11 +94,5 @@ int run(Report& report) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
-  try {
-    Report report(argc, argv);
-    return run(report);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return 1;
-  }
+  return layerhub::bench::run(argc, argv, compare);
 }

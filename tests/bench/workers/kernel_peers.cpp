@@ -5,8 +5,8 @@
 //
 // Before a row of the table is measured the other side is given our inputs, and its output is held against ours.
 #include "bench/support/host.hpp"
-#include "bench/support/nothing_copies.hpp"
 #include "bench/workers/peers.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <layerhub/sdk/dtype.hpp>
 
@@ -72,7 +72,7 @@ class Exchange {
   }
 
  private:
-  TemporaryFolder folder_;
+  testing::TemporaryFolder folder_;
 };
 
 // A layer's call on [rows, width] of bfloat16, as the other sides are asked for it.

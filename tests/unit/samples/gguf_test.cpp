@@ -2,8 +2,7 @@
 #include "gguf.hpp"
 
 #include "support/catch.hpp"
-
-#include <boost/filesystem/operations.hpp>
+#include "support/temporary_folder.hpp"
 
 #include <cstring>
 #include <fstream>
@@ -51,23 +50,19 @@ std::string small_file(std::uint32_t tensor_type = 0, std::uint64_t offset = 0) 
 
 class File {
  public:
-  explicit File(const std::string& bytes)
-      : path_(boost::filesystem::temp_directory_path() / boost::filesystem::unique_path()) {
-    std::ofstream(path_.string(), std::ios::binary) << bytes;
-  }
-  ~File() { boost::filesystem::remove(path_); }
+  explicit File(const std::string& bytes) { std::ofstream(path(), std::ios::binary) << bytes; }
   std::string error() const {
     try {
-      const Gguf opened(path_.string());
+      const Gguf opened(path());
       return "no error";
     } catch (const GgufError& failure) {
       return failure.what();
     }
   }
-  std::string path() const { return path_.string(); }
+  std::string path() const { return folder_.file("model.gguf"); }
 
  private:
-  boost::filesystem::path path_;
+  layerhub::testing::TemporaryFolder folder_;
 };
 
 }  // namespace
