@@ -12,6 +12,7 @@
 #pragma once
 
 #include "float_rows.hpp"
+#include "tiles.hpp"
 
 #include <layerhub/sdk/cpu.hpp>
 #include <layerhub/sdk/tensor.hpp>

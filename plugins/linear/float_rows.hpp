@@ -6,7 +6,7 @@
 #pragma once
 
 #include "arena.hpp"
-#include "tiles.hpp"
+#include "tile_rows.hpp"
 
 #include <layerhub/sdk/call.hpp>
 

@@ -16,7 +16,6 @@
 #include <layerhub/sdk/tensor.hpp>
 #include <layerhub/sdk/vector.hpp>
 
-#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -105,7 +104,7 @@ class LinearFloat {
   template <class W>
   void run(const lh_host* host, const GroupedRows& x, const DLTensor& y) const {
     share_tiles(
-        host, TileWork(weight_.tiles(), weight_.columns(), x.rows(), float_rows_in_cache),
+        host, TileWork{weight_.tiles(), tile_rows * weight_.columns(), x.rows(), float_rows_in_cache},
         [&](std::int64_t tile, std::int64_t first, std::int64_t count) {
           alignas(64) float sums[float_rows_in_cache * tile_rows];
           multiply_tile<W>(weight_, tile, x, first, count, sums);
@@ -120,8 +119,7 @@ class LinearFloat {
   }
 
   void write(const float* sums, std::int64_t tile, std::int64_t first, std::int64_t count, const DLTensor& y) const {
-    visit_float(y.dtype,
-                [&]<class Y>() { write_tile<Y>(sums, tile, first, count, bias_.empty() ? nullptr : bias_.data(), y); });
+    visit_float(y.dtype, [&]<class Y>() { write_tile<Y>(sums, tile, first, count, bias_, y); });
   }
 
   FloatRows weight_;

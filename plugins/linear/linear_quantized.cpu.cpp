@@ -8,14 +8,12 @@
 #include "tiles.hpp"
 
 #include <layerhub/layers/linear.hpp>
-#include <layerhub/sdk/cpu.hpp>
 #include <layerhub/sdk/kernel.hpp>
 #include <layerhub/sdk/tensor.hpp>
 
-#include <algorithm>
 #include <array>
 #include <span>
-#include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -56,7 +54,7 @@ class Projection {
     write(sums, tile, first, count, y);
   }
   void write(const float* sums, std::int64_t tile, std::int64_t first, std::int64_t count, const DLTensor& y) const {
-    write_tile<float>(sums, tile, first, count, bias_.empty() ? nullptr : bias_.data(), y);
+    write_tile<float>(sums, tile, first, count, bias_, y);
   }
 
  private:
@@ -79,7 +77,7 @@ class Projections {
       tiles += p.weight().tiles();
     }
     share_tiles(
-        call_.host, TileWork(tiles, projections_[0].weight().columns(), x_.rows(), rows_in_cache),
+        call_.host, TileWork{tiles, tile_rows * projections_[0].weight().columns(), x_.rows(), rows_in_cache},
         [&](std::int64_t tile, std::int64_t first, std::int64_t count) { run_tile(place_of(tile), first, count); },
         [&](std::int64_t tile, std::int64_t other) { run_two_tiles(place_of(tile), place_of(other)); });
   }
@@ -104,7 +102,7 @@ class Projections {
   void run_two_tiles(Place one, Place other) const {
     alignas(64) float sums[2][tile_rows];
     multiply_two_tiles({projections_[one.projection].weight(), one.tile, sums[0]},
-                       {projections_[other.projection].weight(), other.tile, sums[1]}, x_);
+                       {projections_[other.projection].weight(), other.tile, sums[1]}, x_, 0, 1);
     projections_[one.projection].write(sums[0], one.tile, 0, 1, *call_.out[one.projection]);
     projections_[other.projection].write(sums[1], other.tile, 0, 1, *call_.out[other.projection]);
   }

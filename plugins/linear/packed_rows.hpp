@@ -12,7 +12,7 @@
 #pragma once
 
 #include "arena.hpp"
-#include "tiles.hpp"
+#include "tile_rows.hpp"
 
 #include <layerhub/sdk/call.hpp>
 #include <layerhub/sdk/formats.hpp>

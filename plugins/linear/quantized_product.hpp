@@ -21,14 +21,16 @@ inline constexpr std::int64_t rows_in_cache = 128;
 void multiply_tile(const PackedRows& weight, std::int64_t tile, const RoundedRows& x, std::int64_t first,
                    std::int64_t count, float* sums);
 
-// What one row of activations is multiplied with, and where its sums go.
+// A tile of a weight, and where the sums of rows with it go.
 struct TileProduct {
   const PackedRows& weight;
   std::int64_t tile;
   float* sums;
 };
-// As multiply_tile for the one row of x: two tiles in turn. Their weights have as many columns.
-void multiply_two_tiles(const TileProduct& one, const TileProduct& other, const RoundedRows& x);
+// multiply_tile of both, whose weights have as many columns: in turn where x is one row (takes_two_tiles) and their
+// formats are one.
+void multiply_two_tiles(const TileProduct& one, const TileProduct& other, const RoundedRows& x, std::int64_t first,
+                        std::int64_t count);
 
 // Rows of activations x to 8 bits, by the host's threads where they are many.
 void round_rows(const lh_host* host, const DLTensor& x, const RoundedRows& to);

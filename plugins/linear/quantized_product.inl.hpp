@@ -22,6 +22,7 @@
 #include "byte_dot.inl.hpp"
 #include "packed_blocks.inl.hpp"
 #include "quantized_product.hpp"
+#include "tiles.hpp"
 #if defined(__AMX_BF16__)
 #include "matrix_product.inl.hpp"
 #endif
@@ -272,10 +273,11 @@ void multiply_tile(const PackedRows& weight, std::int64_t tile, const RoundedRow
   }
 }
 
-void multiply_two_tiles(const TileProduct& one, const TileProduct& other, const RoundedRows& x) {
-  if (!takes_two_tiles || one.weight.codes() != other.weight.codes()) {
-    multiply_tile(one.weight, one.tile, x, 0, 1, one.sums);
-    multiply_tile(other.weight, other.tile, x, 0, 1, other.sums);
+void multiply_two_tiles(const TileProduct& one, const TileProduct& other, const RoundedRows& x, std::int64_t first,
+                        std::int64_t count) {
+  if (!takes_two_tiles || x.rows() != 1 || one.weight.codes() != other.weight.codes()) {
+    multiply_tile(one.weight, one.tile, x, first, count, one.sums);
+    multiply_tile(other.weight, other.tile, x, first, count, other.sums);
     return;
   }
   switch (one.weight.codes()) {

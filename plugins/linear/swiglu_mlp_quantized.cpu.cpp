@@ -8,12 +8,10 @@
 #include "tiles.hpp"
 
 #include <layerhub/layers/mlp.hpp>
-#include <layerhub/sdk/cpu.hpp>
 #include <layerhub/sdk/kernel.hpp>
 #include <layerhub/sdk/tensor.hpp>
 #include <layerhub/sdk/vector_math.hpp>
 
-#include <algorithm>
 #include <array>
 
 namespace {
@@ -56,28 +54,23 @@ class SwiGLUMLPQuantized {
     const RoundedRows x(memory, rows, gate_.blocks());
     const RoundedRows hidden(memory + RoundedRows::bytes(rows, gate_.blocks()), rows, down_.blocks());
     round_rows(call.host, *call.in[0], x);
-    share_tiles(call.host, TileWork(down_.blocks(), 2 * gate_.columns(), rows, rows_in_cache),
+    share_tiles(call.host, TileWork{down_.blocks(), 2 * tile_rows * gate_.columns(), rows, rows_in_cache},
                 [&](std::int64_t block, std::int64_t first, std::int64_t count) {
-                  make_hidden(x, first, count, block, hidden);
+                  make_hidden(x, block, first, count, hidden);
                 });
     share_tiles(
-        call.host, TileWork(down_.tiles(), down_.columns(), rows, rows_in_cache),
+        call.host, TileWork{down_.tiles(), tile_rows * down_.columns(), rows, rows_in_cache},
         [&](std::int64_t tile, std::int64_t first, std::int64_t count) {
-          make_output(hidden, first, count, tile, *call.out[0]);
+          make_output(hidden, tile, first, count, *call.out[0]);
         },
         [&](std::int64_t tile, std::int64_t other) { make_two_outputs(hidden, tile, other, *call.out[0]); });
   }
 
  private:
-  void make_hidden(const RoundedRows& x, std::int64_t first, std::int64_t count, std::int64_t block,
+  void make_hidden(const RoundedRows& x, std::int64_t block, std::int64_t first, std::int64_t count,
                    const RoundedRows& hidden) const {
     alignas(64) float gate[rows_in_cache * tile_rows], up[rows_in_cache * tile_rows];
-    if (x.rows() == 1) {
-      multiply_two_tiles({gate_, block, gate}, {up_, block, up}, x);
-    } else {
-      multiply_tile(gate_, block, x, first, count, gate);
-      multiply_tile(up_, block, x, first, count, up);
-    }
+    multiply_two_tiles({gate_, block, gate}, {up_, block, up}, x, first, count);
     for (std::int64_t i = 0; i < count * tile_rows; i += lanes) {
       const Floats g = load(gate + i, Whole{});
       store(gate + i, g * sigmoid(g) * load(up + i, Whole{}), Whole{});
@@ -87,19 +80,19 @@ class SwiGLUMLPQuantized {
     }
   }
 
-  void make_output(const RoundedRows& hidden, std::int64_t first, std::int64_t count, std::int64_t tile,
+  void make_output(const RoundedRows& hidden, std::int64_t tile, std::int64_t first, std::int64_t count,
                    const DLTensor& output) const {
     alignas(64) float sums[rows_in_cache * tile_rows];
     multiply_tile(down_, tile, hidden, first, count, sums);
-    write_tile<float>(sums, tile, first, count, nullptr, output);
+    write_tile<float>(sums, tile, first, count, {}, output);
   }
 
   void make_two_outputs(const RoundedRows& hidden, std::int64_t tile, std::int64_t other,
                         const DLTensor& output) const {
     alignas(64) float sums[2][tile_rows];
-    multiply_two_tiles({down_, tile, sums[0]}, {down_, other, sums[1]}, hidden);
-    write_tile<float>(sums[0], tile, 0, 1, nullptr, output);
-    write_tile<float>(sums[1], other, 0, 1, nullptr, output);
+    multiply_two_tiles({down_, tile, sums[0]}, {down_, other, sums[1]}, hidden, 0, 1);
+    write_tile<float>(sums[0], tile, 0, 1, {}, output);
+    write_tile<float>(sums[1], other, 0, 1, {}, output);
   }
 
   PackedRows gate_, up_, down_;

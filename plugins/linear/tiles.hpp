@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tiles of packed weights, each 32 rows, which are 32 outputs: how the threads share them out, and how the outputs
-// of a tile are written.
+// The tiles of packed weights, each 32 rows, which are 32 outputs: how the threads share them out, how far ahead they
+// are asked for, and how the outputs of a tile are written.
 #pragma once
+
+#include "tile_rows.hpp"
 
 #include <layerhub/sdk/cpu.hpp>
 #include <layerhub/sdk/tensor.hpp>
@@ -9,99 +11,106 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 
 namespace layerhub::linear {
 
-inline constexpr std::int64_t tile_rows = 32;
-
 // One row is multiplied with two tiles in turn that are far from each other: memory gives more to two reads than to
-// one. On an AMD EPYC of the third generation float weights take 0.80 to 0.87 of the time and those of blocks 0.90 to
-// 0.96. With AVX-512, where it was not measured, tiles come one after the other.
+// one. With AVX2 alone, on an AMD EPYC of the third generation, float weights take 0.80 to 0.87 of the time and those
+// of blocks 0.90 to 0.96. With AVX-512, where it was not measured, tiles come one after the other.
 inline constexpr bool takes_two_tiles = sdk::vector_bytes < 64;
 
 // How far ahead of one row's product its weights are asked for. On that EPYC 2 KiB were slower for two tiles.
 inline constexpr std::int64_t one_row_ahead = takes_two_tiles ? 1024 : sdk::prefetched_bytes;
 
-// What there is to multiply: all tiles of a weight with rows of activations, of which so many stay near while tiles
-// pass.
-class TileWork {
- public:
-  TileWork(std::int64_t tiles, std::int64_t columns, std::int64_t rows, std::int64_t rows_in_cache)
-      : tiles_(tiles), products_(tile_rows * columns), rows_(rows), rows_in_cache_(rows_in_cache) {}
+// What there is to multiply: all tiles of a weight with rows of activations.
+struct TileWork {
+  std::int64_t tiles;
+  std::int64_t products;  // of a tile and one row
+  std::int64_t rows;
+  std::int64_t rows_in_cache;  // that stay near while tiles pass: a piece
 
-  std::int64_t tiles() const { return tiles_; }
-  std::int64_t rows() const { return rows_; }
+  std::int64_t pieces() const { return (rows + rows_in_cache - 1) / rows_in_cache; }
+  std::int64_t first(std::int64_t piece) const { return piece * rows_in_cache; }
+  std::int64_t count(std::int64_t piece) const { return std::min(rows_in_cache, rows - first(piece)); }
 
-  // Pieces of the rows, and rows [first, first + count) of one.
-  std::int64_t pieces() const { return (rows_ + rows_in_cache_ - 1) / rows_in_cache_; }
-  std::int64_t first(std::int64_t piece) const { return piece * rows_in_cache_; }
-  std::int64_t count(std::int64_t piece) const { return std::min(rows_in_cache_, rows_ - first(piece)); }
-
-  // Whether a tile and a piece are enough work to be claimed by whoever is free: threads on processors that are shared
-  // with others are not equally fast.
-  bool is_of_tasks() const {
-    constexpr std::int64_t products_of_task = 1 << 20;  // some 15 us
-    return products_ * std::min(rows_, rows_in_cache_) >= products_of_task;
-  }
-  // Tiles that a worker has at least: fewer are done before they are handed over.
+  // Tiles that a worker has at least: fewer are done before they are handed over, in a microsecond or two.
   std::int64_t least_tiles() const {
-    constexpr std::int64_t products_of_worker = 1 << 15;
-    return products_of_worker / (products_ * rows_ + 1) + 1;
+    constexpr std::int64_t least_products = 1 << 15;
+    return least_products / (products * rows + 1) + 1;
   }
 
- private:
-  std::int64_t tiles_, products_, rows_, rows_in_cache_;  // products: of a tile with one row
+  // Many rows are shared out in tasks of so many tiles and a piece, claimed by whoever is free, since threads on
+  // processors that they share with others are not equally fast; 0 for a few rows, of which each worker has one range.
+  // A task takes some 50 us with AVX2, beside which a hand-over is nothing, or less where workers would have few.
+  std::int64_t tiles_of_task(std::uint32_t workers) const {
+    constexpr std::int64_t least_products = 1 << 18, products_of_task = 1 << 22, tasks_of_worker = 4;
+    const std::int64_t of_tile = products * std::min(rows, rows_in_cache);
+    if (of_tile < least_products) {
+      return 0;
+    }
+    const std::int64_t share = pieces() * tiles / (tasks_of_worker * workers);
+    return std::max<std::int64_t>(std::min(products_of_task / of_tile, share), 1);
+  }
 };
 
-// Calls one(tile, first, count), by the host's threads, so that all rows meet each tile, piece by piece.
+namespace detail {
+
+template <class One>
+void run_tiles(const TileWork& work, sdk::Range tiles, std::int64_t piece, One&& one) {
+  for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+    one(tile, work.first(piece), work.count(piece));
+  }
+}
+
+}  // namespace detail
+
+// Calls one(tile, first, count), by the host's threads, so that rows [first, first + count) of each piece meet each
+// tile.
 template <class One>
 void share_tiles(const lh_host* host, const TileWork& work, One&& one) {
-  if (work.is_of_tasks()) {
-    const auto tasks = static_cast<std::uint32_t>(work.pieces() * work.tiles());
-    sdk::parallel_for(host, tasks, [&](std::uint32_t task, std::uint32_t) {
-      const std::int64_t piece = task / work.tiles(), tile = task % work.tiles();
-      one(tile, work.first(piece), work.count(piece));
+  if (const std::int64_t step = work.tiles_of_task(sdk::worker_count(host)); step > 0) {
+    const std::int64_t steps = (work.tiles + step - 1) / step;
+    sdk::parallel_for(host, static_cast<std::uint32_t>(work.pieces() * steps), [&](std::uint32_t task, std::uint32_t) {
+      const std::int64_t begin = task % steps * step;
+      detail::run_tiles(work, {begin, std::min(begin + step, work.tiles)}, task / steps, one);
     });
     return;
   }
-  sdk::parallel_ranges(host, work.tiles(), work.least_tiles(), 1, [&](sdk::Range range, std::uint32_t) {
+  sdk::parallel_ranges(host, work.tiles, work.least_tiles(), 1, [&](sdk::Range range, std::uint32_t) {
     for (std::int64_t piece = 0; piece < work.pieces(); ++piece) {
-      for (std::int64_t tile = range.begin; tile < range.end; ++tile) {
-        one(tile, work.first(piece), work.count(piece));
-      }
+      detail::run_tiles(work, range, piece, one);
     }
   });
 }
 
-// The same, and for a single row two(tile, other) with tiles of both halves of a worker's range.
+// The same, and where one row takes two tiles, two(tile, other) with tiles of both halves of a worker's range.
 template <class One, class Two>
 void share_tiles(const lh_host* host, const TileWork& work, One&& one, Two&& two) {
-  if (!takes_two_tiles || work.rows() != 1) {
+  if (!takes_two_tiles || work.rows != 1) {
     return share_tiles(host, work, one);
   }
-  sdk::parallel_ranges(host, work.tiles(), work.least_tiles(), 1, [&](sdk::Range range, std::uint32_t) {
+  sdk::parallel_ranges(host, work.tiles, work.least_tiles(), 1, [&](sdk::Range range, std::uint32_t) {
     const std::int64_t half = (range.end - range.begin) / 2;
     for (std::int64_t tile = range.begin; tile < range.begin + half; ++tile) {
       two(tile, tile + half);
     }
-    if (range.begin + 2 * half < range.end) {
-      one(range.end - 1, 0, 1);
-    }
+    detail::run_tiles(work, {range.begin + 2 * half, range.end}, 0, one);
   });
 }
 
 // Writes sums[r * tile_rows + i], and the bias where there is one, to row first + r of y, for r < count and the outputs
-// of the tile. bias: of all outputs of y, or NULL.
+// of the tile. bias: of all outputs of y, or empty.
 template <class Y>
-void write_tile(const float* sums, std::int64_t tile, std::int64_t first, std::int64_t count, const float* bias,
-                const DLTensor& y) {
+void write_tile(const float* sums, std::int64_t tile, std::int64_t first, std::int64_t count,
+                std::span<const float> bias, const DLTensor& y) {
   const std::int64_t begin = tile * tile_rows;
   const std::int64_t outputs = std::min(tile_rows, sdk::last_dim(y) - begin);
   for (std::int64_t r = 0; r < count; ++r) {
     const float* from = sums + r * tile_rows;
     sdk::write(sdk::row<Y>(y, first + r) + begin, outputs, false, [&](std::int64_t i, auto extent) {
       const sdk::Floats sum = sdk::load(from + i, extent);
-      return bias == nullptr ? sum : sum + sdk::load(bias + begin + i, extent);
+      return bias.empty() ? sum : sum + sdk::load(bias.data() + begin + i, extent);
     });
   }
 }

@@ -29,17 +29,11 @@ void out_of_cache_rows(Report& report, DLDataType dtype, const char* name) {
     const std::string row =
         fmt::format("RMSNorm {}, {} MiB, {}", name, (x.bytes + y.bytes) >> 20, threads_text(threads));
     const auto ours = [&] { layer(x.view, y.view); };
-    report.add(row,
-               compare(
-                   ours, [&] { limit(from.view, to.view); }, report.pairs())
-                   .inverse(),
-               at_least(0.85));
+    const auto copy = [&] { limit(from.view, to.view); };
+    report.add(row, compare(ours, copy, report.pairs()).inverse(), at_least(0.85));
     if (dtype.bits == 16) {
-      report.add(row + ", to a copy by way of float",
-                 compare(
-                     ours, [&] { conversion(x.view, y.view); }, report.pairs())
-                     .inverse(),
-                 std::nullopt);
+      const auto converted = [&] { conversion(x.view, y.view); };
+      report.add(row + ", to a copy by way of float", compare(ours, converted, report.pairs()).inverse(), std::nullopt);
     }
   }
 }

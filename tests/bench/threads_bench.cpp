@@ -85,17 +85,16 @@ int main(int argc, char** argv) {
     };
     report.heading("0.3 us, a constant");
     of_runs(pool, runs);
-    add(
-        "fork and join of two threads that are awake", [&] { return of_runs(pool, runs); }, at_most(1));
-    add(
-        "the same after 1 ms: the worker gives way", [&] { return after_a_rest(pool, std::chrono::milliseconds(1)); },
-        std::nullopt);
-    add(
-        "the same after 10 ms: the worker sleeps", [&] { return after_a_rest(pool, std::chrono::milliseconds(10)); },
-        std::nullopt);
+    const auto awake = [&] { return of_runs(pool, runs); };
+    const auto after_1_ms = [&] { return after_a_rest(pool, std::chrono::milliseconds(1)); };
+    const auto after_10_ms = [&] { return after_a_rest(pool, std::chrono::milliseconds(10)); };
+    add("fork and join of two threads that are awake", awake, at_most(1));
+    add("the same after 1 ms: the worker gives way", after_1_ms, std::nullopt);
+    add("the same after 10 ms: the worker sleeps", after_10_ms, std::nullopt);
     report.heading("a line of the cache that goes there and another that comes back");
     report.add("fork and join of two threads that are awake",
-               compare_measured([&] { return of_runs(pool, runs); }, [] { return of_lines(runs); }, report.pairs()),
+               compare_measured(
+                   awake, [] { return of_lines(runs); }, report.pairs()),
                std::nullopt);
     return 0;
   });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Repositories at revisions and versions, at paths, overridden, moved and locked, as a host sees them.
 #include "support/catch.hpp"
+#include "support/temporary_folder.hpp"
 #include "support/test_environment.hpp"
 
 #include <boost/filesystem/operations.hpp>
@@ -82,8 +83,8 @@ TEST_CASE("a local repository serves by its root, its build folder and a variant
 TEST_CASE("a local override serves a repository that is in no plugin directory, whatever revision is asked for") {
   TestEnvironment env;
   const boost::filesystem::path variant = env.add("twice");
-  const boost::filesystem::path checkout = boost::filesystem::temp_directory_path() / "layerhub-override";
-  boost::filesystem::remove_all(checkout);
+  const layerhub::testing::TemporaryFolder folder;
+  const boost::filesystem::path checkout = folder.path() / "checkout";
   boost::filesystem::rename(env.root() + "/fakes/twice/v1", checkout);
   CHECK_THAT(served(scale_from("fakes/twice")), Contains("in no plugin directory"));
   {
@@ -91,7 +92,6 @@ TEST_CASE("a local override serves a repository that is in no plugin directory, 
     CHECK(served(scale_from("fakes/twice", "v77")) == "fakes/twice@v1");
     CHECK_THAT(served(scale_from("fakes/other")), Contains("in no plugin directory"));
   }
-  boost::filesystem::remove_all(checkout);
 }
 
 TEST_CASE("a malformed override and one of another repository are errors that name the entry") {

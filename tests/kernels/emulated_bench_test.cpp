@@ -2,15 +2,14 @@
 // The bench for cards (bench/cuda), which has to work the first time that somebody has a card: here on the emulated
 // one.
 #include "support/catch.hpp"
+#include "support/temporary_folder.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <array>
 #include <cstdio>
-#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -38,9 +37,10 @@ struct BenchRun {
 };
 
 BenchRun run_bench(const std::string& options = {}, const std::string& environment = {}) {
-  const auto json = std::filesystem::temp_directory_path() / ("layerhub-bench-" + std::to_string(getpid()));
+  const layerhub::testing::TemporaryFolder folder;
+  const std::string json = folder.file("rows.json");
   const std::string command = environment + " " LAYERHUB_BUILD_DIR "/bin/emulated_cuda_bench --quick --json " +
-                              json.string() + " " + options + " 2>&1";
+                              json + " " + options + " 2>&1";
   BenchRun run;
   FILE* pipe = popen(command.c_str(), "r");
   REQUIRE(pipe != nullptr);
@@ -53,8 +53,6 @@ BenchRun run_bench(const std::string& options = {}, const std::string& environme
   for (std::string line; std::getline(file, line);) {
     run.rows.push_back(Json::parse(line));
   }
-  file.close();
-  std::filesystem::remove(json);
   return run;
 }
 

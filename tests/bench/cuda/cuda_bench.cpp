@@ -169,7 +169,7 @@ void launches(CardReport& report, const Card& card) {
   add("SiluAndMul [1 x 64], a bound layer", [&] { layer(x.view, y.view); });
 }
 
-int run(Report& report) {
+int measure(Report& report) {
   std::vector<std::string> roots{LAYERHUB_CARD_PLUGIN_ROOT};
   bool asks_for_card = false;
   for (auto argument = report.arguments().begin(); argument != report.arguments().end(); ++argument) {
@@ -206,12 +206,4 @@ int run(Report& report) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  Report report(argc, argv);
-  try {
-    return run(report);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return layerhub::bench::run(argc, argv, measure); }

@@ -53,7 +53,8 @@ class Report {
   std::vector<std::string> arguments_;
 };
 
-// What a bench's main does. What `measure` throws ends the process with one line and status 1, its folders removed.
+// What a bench's main does. A std::exception of `measure` ends the process with one line and status 1, its folders
+// removed.
 int run(int argc, char** argv, int (*measure)(Report&));
 
 }  // namespace layerhub::bench

@@ -41,7 +41,7 @@ std::string joined(const nlohmann::json& ids) {
   return fmt::format("{} ", fmt::join(ids.get<std::vector<int>>(), " "));
 }
 
-int compare(Report& report) {
+int measure(Report& report) {
   const std::vector<std::string>& given = report.arguments();
   constexpr int fixed = 6;
   if (given.size() < fixed + 1) {
@@ -94,5 +94,5 @@ int compare(Report& report) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
-  return layerhub::bench::run(argc, argv, compare);
+  return layerhub::bench::run(argc, argv, measure);
 }

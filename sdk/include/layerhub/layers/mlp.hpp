@@ -59,6 +59,8 @@ inline std::vector<sdk::Example> SwiGLUMLP::examples() {
   add(1, 192, 96);
   add(3, 64, 160);
   add(21, 96, 64);
+  add(1, 576, 160);  // enough for two threads with one row, and for tiles that are claimed with many
+  add(9, 576, 64);
   add(2, 37, 45);  // for plain weights alone: no block of 32 fits
   return all;
 }
