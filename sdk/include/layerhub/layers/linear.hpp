@@ -145,8 +145,8 @@ inline std::vector<sdk::Example> QKVLinear::examples() {
   add(1, 64, 100, 37, 51);
   add(3, 96, 64, 48, 80);
   add(21, 32, 83, 50, 49);
-  add(1, 576, 192, 64, 64);  // enough for two threads with one row, and for tiles that are claimed with many
-  add(17, 576, 83, 50, 49);
+  add(1, 576, 96, 64, 64);  // enough for two threads with one row, and for tiles that are claimed with many
+  add(15, 576, 40, 33, 32);
   return all;
 }
 
