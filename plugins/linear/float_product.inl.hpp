@@ -94,8 +94,9 @@ class GroupedRows {
 
 namespace detail {
 
-// Adds to sums[row * tile_rows + output], for the outputs of the parts from `first`.
-template <class W, int count>
+// Adds to sums[row * tile_rows + output], for the outputs of the parts from `first`. One row asks for the weights that
+// are `ahead` bytes behind.
+template <class W, int count, std::int64_t ahead>
 void add_parts(const W* weights, std::int64_t columns, const float* x, int first, float* sums) {
   constexpr int together = parts_together(count);
   Floats totals[count][together];
@@ -107,7 +108,7 @@ void add_parts(const W* weights, std::int64_t columns, const float* x, int first
   weights += first * lanes;
   for (std::int64_t k = 0; k < columns; ++k, weights += tile_rows, x += count) {
     if constexpr (count == 1) {
-      prefetch_ahead<tile_rows * sizeof(W), one_row_ahead>(weights);
+      prefetch_ahead<tile_rows * sizeof(W), ahead>(weights);
     }
     Floats w[together];
 #pragma GCC unroll 8
@@ -129,10 +130,10 @@ void add_parts(const W* weights, std::int64_t columns, const float* x, int first
   }
 }
 
-template <class W, int count>
+template <class W, int count, std::int64_t ahead = prefetched_bytes>
 void add_products(const W* weights, std::int64_t columns, const float* x, float* sums) {
   for (int first = 0; first < parts; first += parts_together(count)) {
-    add_parts<W, count>(weights, columns, x, first, sums);
+    add_parts<W, count, ahead>(weights, columns, x, first, sums);
   }
 }
 
@@ -197,8 +198,8 @@ void multiply_two_tiles(const FloatRows& weight, std::int64_t tile, std::int64_t
   std::fill(sums, sums + 2 * tile_rows, 0.f);
   for (std::int64_t begin = 0; begin < weight.columns(); begin += columns_in_turn) {
     const std::int64_t columns = std::min(columns_in_turn, weight.columns() - begin), at = begin * tile_rows;
-    detail::add_products<W, 1>(weight.tile<W>(tile) + at, columns, x.column(0, begin), sums);
-    detail::add_products<W, 1>(weight.tile<W>(other) + at, columns, x.column(0, begin), sums + tile_rows);
+    detail::add_products<W, 1, ahead_in_turn>(weight.tile<W>(tile) + at, columns, x.column(0, begin), sums);
+    detail::add_products<W, 1, ahead_in_turn>(weight.tile<W>(other) + at, columns, x.column(0, begin), sums + tile_rows);
   }
 }
 

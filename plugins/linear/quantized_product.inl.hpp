@@ -38,8 +38,8 @@
 
 namespace {
 
+using layerhub::linear::ahead_in_turn;
 using layerhub::linear::group_rows;
-using layerhub::linear::one_row_ahead;
 using layerhub::linear::RoundedRows;
 using layerhub::linear::TileProduct;
 
@@ -107,12 +107,13 @@ template <class Source, int together, int count, class Sum>
   }
 }
 
-// Adds the products of one block: totals[p][c] for part first + p and row c of the group.
-template <class Source, int together, int count>
+// Adds the products of one block: totals[p][c] for part first + p and row c of the group. One row asks for the block
+// that is `ahead` bytes behind this one.
+template <class Source, std::int64_t ahead, int together, int count>
 [[gnu::always_inline]] inline void add_block(const std::uint8_t* record, int first, const std::byte* x,
                                              Floats (&totals)[together][count]) {
   if constexpr (count == 1) {
-    prefetch_ahead<Source::block_bytes, one_row_ahead>(record);
+    prefetch_ahead<Source::block_bytes, ahead>(record);
   }
   SumsOf<Source::codes == Codes::bytes> sums[together][count] = {};
   dot<Source>(record, first, x, sums);
@@ -138,7 +139,7 @@ template <class Source, int together, int count>
     }
   }
   for (std::int64_t b = 0; b < blocks; ++b, record += Source::block_bytes, x += RoundedRows::record_bytes(count)) {
-    add_block<Source>(record, first, x, totals);
+    add_block<Source, prefetched_bytes>(record, first, x, totals);
   }
   for (int p = 0; p < together; ++p) {
     for (int c = 0; c < count; ++c) {
@@ -166,7 +167,7 @@ void multiply_blocks_of_two(const std::uint8_t* one, const std::uint8_t* other, 
   Floats totals[2][parts][1] = {};
   for (std::int64_t b = 0; b < blocks; ++b, x += RoundedRows::record_bytes(1)) {
     for (int i = 0; i < 2; ++i) {
-      add_block<Source>(records[i] + b * Source::block_bytes, 0, x, totals[i]);
+      add_block<Source, ahead_in_turn>(records[i] + b * Source::block_bytes, 0, x, totals[i]);
     }
   }
   for (int i = 0; i < 2; ++i) {
@@ -275,7 +276,7 @@ void multiply_tile(const PackedRows& weight, std::int64_t tile, const RoundedRow
 
 void multiply_two_tiles(const TileProduct& one, const TileProduct& other, const RoundedRows& x, std::int64_t first,
                         std::int64_t count) {
-  if (!takes_two_tiles || x.rows() != 1 || one.weight.codes() != other.weight.codes()) {
+  if (x.rows() != 1 || !takes_two_tiles() || one.weight.codes() != other.weight.codes()) {
     multiply_tile(one.weight, one.tile, x, first, count, one.sums);
     multiply_tile(other.weight, other.tile, x, first, count, other.sums);
     return;

@@ -11,17 +11,29 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <span>
 
 namespace layerhub::linear {
 
-// One row is multiplied with two tiles in turn that are far from each other: memory gives more to two reads than to
-// one. With AVX2 alone, on an AMD EPYC of the third generation, float weights take 0.80 to 0.87 of the time and those
-// of blocks 0.90 to 0.96. With AVX-512, where it was not measured, tiles come one after the other.
-inline constexpr bool takes_two_tiles = sdk::vector_bytes < 64;
+// Whether one row is multiplied with two tiles in turn that are far from each other, which gives the same numbers: where
+// memory gives more to two reads than to one. So it does on an AMD EPYC of the third generation, where float weights
+// take 0.80 to 0.87 of the time and those of blocks 0.90 to 0.96. On one of the fifth blocks would take 1.4 of it with
+// AVX2, and 1.0 with AVX-512; so tiles come one after the other there, as on Intel's processors, where it was not
+// measured. LAYERHUB_TILES_IN_TURN=1 or 2 asks for either, to test and to measure.
+inline bool takes_two_tiles() {
+  static const bool takes = [] {
+    if (const char* asked = std::getenv("LAYERHUB_TILES_IN_TURN")) {
+      return *asked == '2';
+    }
+    __builtin_cpu_init();
+    return __builtin_cpu_is("amd") != 0 && __builtin_cpu_supports("avx512f") == 0;
+  }();
+  return takes;
+}
 
-// How far ahead of one row's product its weights are asked for. On that EPYC 2 KiB were slower for two tiles.
-inline constexpr std::int64_t one_row_ahead = takes_two_tiles ? 1024 : sdk::prefetched_bytes;
+// How far ahead of each of two tiles its weights are asked for. On that EPYC of the third generation 2 KiB were slower.
+inline constexpr std::int64_t ahead_in_turn = 1024;
 
 // What there is to multiply: all tiles of a weight with rows of activations.
 struct TileWork {
@@ -87,7 +99,7 @@ void share_tiles(const lh_host* host, const TileWork& work, One&& one) {
 // The same, and where one row takes two tiles, two(tile, other) with tiles of both halves of a worker's range.
 template <class One, class Two>
 void share_tiles(const lh_host* host, const TileWork& work, One&& one, Two&& two) {
-  if (!takes_two_tiles || work.rows != 1) {
+  if (work.rows != 1 || !takes_two_tiles()) {
     return share_tiles(host, work, one);
   }
   sdk::parallel_ranges(host, work.tiles, work.least_tiles(), 1, [&](sdk::Range range, std::uint32_t) {
