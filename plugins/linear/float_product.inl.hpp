@@ -195,11 +195,12 @@ template <class W>
 void multiply_two_tiles(const FloatRows& weight, std::int64_t tile, std::int64_t other, const GroupedRows& x,
                         float* sums) {
   constexpr std::int64_t columns_in_turn = detail::bytes_in_turn / (tile_rows * sizeof(W));
+  constexpr auto add_products = detail::add_products<W, 1, ahead_in_turn>;
   std::fill(sums, sums + 2 * tile_rows, 0.f);
   for (std::int64_t begin = 0; begin < weight.columns(); begin += columns_in_turn) {
     const std::int64_t columns = std::min(columns_in_turn, weight.columns() - begin), at = begin * tile_rows;
-    detail::add_products<W, 1, ahead_in_turn>(weight.tile<W>(tile) + at, columns, x.column(0, begin), sums);
-    detail::add_products<W, 1, ahead_in_turn>(weight.tile<W>(other) + at, columns, x.column(0, begin), sums + tile_rows);
+    add_products(weight.tile<W>(tile) + at, columns, x.column(0, begin), sums);
+    add_products(weight.tile<W>(other) + at, columns, x.column(0, begin), sums + tile_rows);
   }
 }
 

@@ -16,11 +16,11 @@
 
 namespace layerhub::linear {
 
-// Whether one row is multiplied with two tiles in turn that are far from each other, which gives the same numbers: where
-// memory gives more to two reads than to one. So it does on an AMD EPYC of the third generation, where float weights
-// take 0.80 to 0.87 of the time and those of blocks 0.90 to 0.96. On one of the fifth blocks would take 1.4 of it with
-// AVX2, and 1.0 with AVX-512; so tiles come one after the other there, as on Intel's processors, where it was not
-// measured. LAYERHUB_TILES_IN_TURN=1 or 2 asks for either, to test and to measure.
+// Whether one row is multiplied with two tiles in turn that are far from each other, which gives the same numbers:
+// where memory gives more to two reads than to one. So it does on an AMD EPYC of the third generation, where float
+// weights take 0.80 to 0.87 of the time and those of blocks 0.90 to 0.96. On one of the fifth those of blocks take 2.0
+// with AVX2, and 1.4 where they are asked for further ahead; so tiles come one after the other there, as on Intel's
+// processors, where it was not measured. LAYERHUB_TILES_IN_TURN=1 or 2 asks for either, to test and to measure.
 inline bool takes_two_tiles() {
   static const bool takes = [] {
     if (const char* asked = std::getenv("LAYERHUB_TILES_IN_TURN")) {

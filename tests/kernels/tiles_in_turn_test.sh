@@ -4,7 +4,8 @@
 set -uo pipefail
 program=$2/bin/tests-kernels
 for tiles in 1 2; do
-  LAYERHUB_TILES_IN_TURN=$tiles LAYERHUB_TEST_KERNELS=linear-v3: "$program" --warn NoAssertions "every kernel of the cpu*" || {
+  LAYERHUB_TILES_IN_TURN=$tiles LAYERHUB_TEST_KERNELS=linear-v3: \
+    "$program" --warn NoAssertions "every kernel of the cpu*" || {
     echo "with LAYERHUB_TILES_IN_TURN=$tiles" >&2
     exit 1
   }
