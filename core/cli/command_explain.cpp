@@ -32,7 +32,8 @@ Question question_of(const Options& options) {
   }
   if (!options.mapping.empty()) {
     const Mapping mapping = read_mapping(options.mapping);
-    question.selection = dispatch::select(options.subject, question.device, question.mode, *mapping.value());
+    hub::RootCache roots;
+    question.selection = dispatch::select(options.subject, question.device, question.mode, *mapping.value(), roots);
   }
   return question;
 }

@@ -94,6 +94,29 @@ TEST_CASE("unkernelize restores exactly the own forward, and kernelizing again s
   CHECK_FALSE(binding_of(model.a));
 }
 
+TEST_CASE("kernelizing a model again replaces the tables of those layers alone whose kernel has changed") {
+  TestEnvironment env;
+  env.add("twice");
+  env.add("thrice");
+  const Scale layer;
+  const auto serial = [&] { return layer.layer_ref().slot->table().serial; };
+  {
+    const use_kernel_mapping scope(scale_from("fakes/twice"));
+    kernelize(layer);
+    const std::uint64_t first = serial();
+    kernelize(layer);
+    CHECK(serial() == first);
+    unkernelize(layer);
+    kernelize(layer);
+    CHECK(serial() != first);
+  }
+  const std::uint64_t last = serial();
+  const use_kernel_mapping scope(scale_from("fakes/thrice"));
+  kernelize(layer);
+  CHECK(serial() != last);
+  CHECK(outputs(layer)[0] == 3);
+}
+
 TEST_CASE("a model that is somebody else's is kernelized through a function beside it") {
   TestEnvironment env;
   env.add("twice");

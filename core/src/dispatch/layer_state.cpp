@@ -29,13 +29,17 @@ std::uint64_t next_serial() {
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
+detail::DispatchRow row_of(const Decision& decision) {
+  return {detail::device_key(decision.tensors), decision.mapping,
+          decision.binding != nullptr ? decision.binding.get() : &own_forward_call};
+}
+
 OwnedTable* make_table(const detail::LayerState& state) {
   auto table = std::make_unique<OwnedTable>();
   table->storage.reserve(state.rows.size());
   table->held.reserve(state.rows.size());
   for (const Decision& row : state.rows) {
-    const detail::BoundCall* binding = row.binding != nullptr ? row.binding.get() : &own_forward_call;
-    table->storage.push_back({detail::device_key(row.tensors), row.mapping, binding});
+    table->storage.push_back(row_of(row));
     table->held.push_back(row.binding);
   }
   table->first = table->storage.front();
@@ -47,6 +51,16 @@ OwnedTable* make_table(const detail::LayerState& state) {
 
 const OwnedTable* owned(const detail::DispatchTable* table) {
   return table == &detail::empty_table ? nullptr : static_cast<const OwnedTable*>(table);
+}
+
+bool is_table_of(const detail::DispatchTable* table, const detail::LayerState& state) {
+  const OwnedTable* rows = owned(table);
+  return rows != nullptr && std::equal(rows->storage.begin(), rows->storage.end(), state.rows.begin(), state.rows.end(),
+                                       [](const detail::DispatchRow& row, const Decision& decision) {
+                                         const detail::DispatchRow now = row_of(decision);
+                                         return row.device == now.device && row.mapping == now.mapping &&
+                                                row.binding == now.binding;
+                                       });
 }
 
 }  // namespace
@@ -95,6 +109,9 @@ ReplacedTables::~ReplacedTables() {
 }
 
 void publish(const detail::LayerRef& layer, detail::LayerState& state, ReplacedTables& replaced) {
+  if (is_table_of(layer.slot->published().load(std::memory_order_relaxed), state)) {
+    return;
+  }
   const detail::DispatchTable* fresh = state.rows.empty() ? &detail::empty_table : make_table(state);
   const detail::DispatchTable* old = layer.slot->published().exchange(fresh, std::memory_order_seq_cst);
   if (owned(old) != nullptr) {

@@ -48,7 +48,8 @@ class ReplacedTables {
   std::vector<const detail::DispatchTable*> tables_;
 };
 
-// Publishes the rows as they are now; what was published before goes to `replaced`. With the state's mutex held.
+// Publishes the rows as they are now; what was published before goes to `replaced`. What says the same already stays.
+// With the state's mutex held.
 void publish(const detail::LayerRef& layer, detail::LayerState& state, ReplacedTables& replaced);
 
 // The row for the device under the mapping, or nullptr. The caller has entered its thread's record.

@@ -8,7 +8,6 @@
 #include "device/device_table.hpp"
 #include "device/device_types.hpp"
 #include "hub/resolution_cache.hpp"
-#include "hub/roots.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -54,7 +53,8 @@ bool is_automatic(const DeviceEntries& devices) {
 // Each step adds to the selection and goes on, or refuses.
 class Selector {
  public:
-  Selector(std::string_view layer, Device device) : layer_(layer), device_(device_type_name(device)) {
+  Selector(std::string_view layer, Device device, hub::RootCache& roots)
+      : layer_(layer), device_(device_type_name(device)), roots_(roots) {
     selection_->device.device = device;
   }
 
@@ -157,7 +157,7 @@ class Selector {
     selection_->pinned = entry.pin.has_value();
     selection_->ref = ref_of(entry.repository);
     selection_->layer_name = layer_name_of(entry.repository);
-    const hub::Resolver resolver(hub::plugin_roots(entry.roots != nullptr ? *entry.roots : hub::explicit_roots()),
+    const hub::Resolver resolver(roots_.of(entry.roots != nullptr ? *entry.roots : hub::explicit_roots()),
                                  device::facts_for(device_));
     const hub::DeviceFacts facts{selection_->device.capability, selection_->device.arch};
     Result<std::shared_ptr<const hub::Resolved>> resolved =
@@ -271,22 +271,26 @@ class Selector {
 
   std::string_view layer_;
   std::string device_;
+  hub::RootCache& roots_;
   std::shared_ptr<Selection> selection_ = std::make_shared<Selection>();
 };
 
 }  // namespace
 
-std::shared_ptr<const Selection> select(std::string_view layer, Device device, Mode mode, const MappingValue& mapping) {
-  return Selector(layer, device).under(mapping, mode);
+std::shared_ptr<const Selection> select(std::string_view layer, Device device, Mode mode, const MappingValue& mapping,
+                                        hub::RootCache& roots) {
+  return Selector(layer, device, roots).under(mapping, mode);
 }
 
 std::shared_ptr<const Selection> select_from(const Repository& repository, Device device) {
-  return Selector(layer_name_of(repository), device).from({repository}, Mode::fallback);
+  hub::RootCache roots;
+  return Selector(layer_name_of(repository), device, roots).from({repository}, Mode::fallback);
 }
 
 std::shared_ptr<const Selection> select_entry(const RepositoryEntry& entry, std::string_view layer, Device device,
                                               Mode registered) {
-  return Selector(layer, device).from(entry, registered);
+  hub::RootCache roots;
+  return Selector(layer, device, roots).from(entry, registered);
 }
 
 Result<std::string> digest_of(const Selection& selection) {
@@ -303,7 +307,7 @@ SelectionCache::Known& SelectionCache::select(std::string_view layer, Device dev
       return known;
     }
   }
-  return known_.emplace_back(Known{layer, device, mode, dispatch::select(layer, device, mode, mapping)});
+  return known_.emplace_back(Known{layer, device, mode, dispatch::select(layer, device, mode, mapping, roots_)});
 }
 
 hub::RepositoryRef ref_of(const Repository& repository) {

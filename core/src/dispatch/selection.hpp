@@ -8,6 +8,7 @@
 #include "dispatch/mapping_value.hpp"
 #include "dispatch/modes.hpp"
 #include "hub/resolver.hpp"
+#include "hub/roots.hpp"
 #include "plugin/plugin.hpp"
 
 #include <layerhub/device.hpp>
@@ -48,8 +49,9 @@ struct Selection {
   std::vector<const hub::KernelInfo*> kernels{};  // of library: for this layer, device and capability; sorted
 };
 
-// Under a mapping. layer: the name that it is marked with. [thread-safe]
-std::shared_ptr<const Selection> select(std::string_view layer, Device device, Mode mode, const MappingValue& mapping);
+// Under a mapping. layer: the name that it is marked with; roots: of the pass. [thread-safe but for roots]
+std::shared_ptr<const Selection> select(std::string_view layer, Device device, Mode mode, const MappingValue& mapping,
+                                        hub::RootCache& roots);
 
 // From a repository that is given. [thread-safe]
 std::shared_ptr<const Selection> select_from(const Repository& repository, Device device);
@@ -61,7 +63,8 @@ std::shared_ptr<const Selection> select_entry(const RepositoryEntry& entry, std:
 // "sha256-..." of the chosen library. Refused: io_error.
 Result<std::string> digest_of(const Selection& selection);
 
-// Selections of one pass over a model, all under one mapping, and the libraries that were opened for them.
+// Selections of one pass over a model, all under one mapping, what they found on the way, and the libraries that were
+// opened for them.
 class SelectionCache {
  public:
   struct Known {
@@ -76,6 +79,7 @@ class SelectionCache {
 
  private:
   std::vector<Known> known_;
+  hub::RootCache roots_;
 };
 
 hub::RepositoryRef ref_of(const Repository& repository);

@@ -87,6 +87,11 @@ std::vector<Root> plugin_roots(const std::vector<std::string>& given) {
   return std::move(list.roots);
 }
 
+const std::vector<Root>& RootCache::of(const std::vector<std::string>& given) {
+  const auto known = known_.find(given);
+  return known != known_.end() ? known->second : known_.emplace(given, plugin_roots(given)).first->second;
+}
+
 std::string describe_roots(const std::vector<Root>& roots) {
   std::string text;
   for (const Root& root : roots) {

@@ -5,6 +5,7 @@
 
 #include <boost/filesystem/path.hpp>
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,15 @@ void set_explicit_roots(std::vector<std::string> roots);
 
 // Each directory once. A relative entry of LAYERHUB_PATH is ignored: it would mean another directory in each process.
 std::vector<Root> plugin_roots(const std::vector<std::string>& given);
+
+// The same for a pass over many layers, which asks the system once for each list. [one thread at a time]
+class RootCache {
+ public:
+  const std::vector<Root>& of(const std::vector<std::string>& given);
+
+ private:
+  std::map<std::vector<std::string>, std::vector<Root>> known_;
+};
 
 // "/a (given by the host), /b (LAYERHUB_PATH: there is no such directory)", for messages.
 std::string describe_roots(const std::vector<Root>& roots);
