@@ -9,12 +9,12 @@
 #   [1]                                     its exit status, where it is not 0
 #
 # `add FAKE...` lays out fakes of tests/support/fakes.cmake in the plugin directory `plugins`, where `layerhub` looks
-# and nowhere else. What differs between machines is replaced: the folder by HERE, the processor's name by CPU, digests
-# by DIGEST; the processor counts as one of the first level. --write puts what is printed now into the files, to be
-# read and committed.
+# and nowhere else. `bench` runs a script of tests/bench. What differs between machines is replaced: the folder by HERE,
+# the processor's name by CPU, digests by DIGEST; the processor counts as one of the first level. --write puts what is
+# printed now into the files, to be read and committed.
 set -uo pipefail
 transcripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-build_dir=$2 write=${3:-} bad=0
+source_dir=$1 build_dir=$2 write=${3:-} bad=0
 
 add() {
   local fake repo revision backend folder
@@ -33,8 +33,9 @@ layerhub() {
   env -u LAYERHUB_LOG -u LAYERHUB_DISABLE -u XDG_DATA_HOME HOME="$PWD" LAYERHUB_PATH="$PWD/plugins" \
     LAYERHUB_CPU_CAPABILITY=1 "$build_dir/bin/layerhub" "$@"
 }
-export -f add layerhub
-export build_dir
+bench() { env -u LAYERHUB_CPU_CAPABILITY "$source_dir/tests/bench/$1" "${@:2}"; }
+export -f add layerhub bench
+export source_dir build_dir
 
 # Prints the transcript $1 as it is now.
 replay() {
