@@ -14,6 +14,24 @@ namespace {
 
 using namespace layerhub::activation;
 
+// For write(): asks for the two elements of x that each element of y takes. They lie in both halves of a row, but are
+// asked for in the order of memory, half a row and some more ahead: a run is what the processor's own prefetching goes
+// along with, where two that break off at the end of each row are none. With rows of 12 KiB out of cache, on an EPYC of
+// the fifth generation, a pass takes 0.75 of the time with AVX-512. Rows that no cache near the processor holds have
+// long runs.
+template <class T>
+auto asked_ahead(const T* row, std::int64_t width, std::int64_t column) {
+  constexpr std::int64_t most_bytes_of_half = std::int64_t{1} << 18, line = layerhub::sdk::detail::line_elements<T>;
+  const bool is_in_order = width * static_cast<std::int64_t>(sizeof(T)) <= most_bytes_of_half;
+  const T* first = is_in_order ? row + width + 2 * column : row + column;
+  const T* second = is_in_order ? first + line : first + width;
+  const std::int64_t step = is_in_order ? 2 : 1;
+  return [=](std::int64_t i) {
+    prefetch_ahead(first + step * i);
+    prefetch_ahead(second + step * i);
+  };
+}
+
 // activated: which half of a row the function is applied to, 0 or 1.
 template <class Function, int activated>
 struct Gated {
@@ -42,7 +60,7 @@ struct Gated {
           [&](std::int64_t i, auto extent) {
             return Function::template value<T>(load(gate + i, extent)) * load(up + i, extent);
           },
-          prefetched(gate, up));
+          asked_ahead(row<const T>(x, index), width, column));
     });
   }
 
