@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t huge_page = std::size_t{1} << 21;
 constexpr std::size_t chunk_bytes = std::size_t{1} << 26;
+constexpr std::size_t head_bytes = std::size_t{1} << 18;  // of a chunk in small pages: all that a small layer takes
 constexpr std::size_t line = 64;
 
 constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
@@ -21,14 +22,16 @@ constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) { return (by
 // Mapped once, handed out from the front.
 class Chunk {
  public:
-  explicit Chunk(std::size_t bytes) : mapped_(round_up(bytes, huge_page) + huge_page) {
+  explicit Chunk(std::size_t bytes) : mapped_(head_bytes + huge_page + round_up(bytes, huge_page)) {
     void* memory = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
       throw std::bad_alloc();
     }
     memory_ = static_cast<std::uint8_t*>(memory);
-    madvise(memory_, mapped_, MADV_HUGEPAGE);  // a wish: without it all is as before, but slower
-    used_ = (huge_page - reinterpret_cast<std::uintptr_t>(memory_) % huge_page) % huge_page;
+    const auto address = reinterpret_cast<std::uintptr_t>(memory_);
+    const std::size_t huge = round_up(address + head_bytes, huge_page) - address;
+    madvise(memory_ + huge, mapped_ - huge, MADV_HUGEPAGE);  // a wish: without it all is as before, but slower
+    used_ = huge - head_bytes;
   }
   ~Chunk() { munmap(memory_, mapped_); }
   Chunk(const Chunk&) = delete;

@@ -3,7 +3,9 @@
 //
 // A decode step walks all weights once, so each page of 4 KiB costs a translation; pages of 2 MiB make the walk 10 to
 // 20 % faster. A matrix of its own rarely fills such pages, so matrices lie side by side in chunks. A chunk is reserved
-// address space: what is not packed into it takes no memory. It goes back to the system with its last matrix.
+// address space: what is not packed into it takes no memory. It begins with small pages: the first touch of a large one
+// clears all of it, which was a quarter of a host's start with a few small weights. It goes back to the system with its
+// last matrix.
 #pragma once
 
 #include <cstddef>

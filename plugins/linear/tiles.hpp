@@ -9,12 +9,29 @@
 #include <layerhub/sdk/tensor.hpp>
 #include <layerhub/sdk/vector.hpp>
 
+#include <cpuid.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <span>
 
 namespace layerhub::linear {
+
+namespace detail {
+
+// Asked when it is needed: what the compiler has for it asks some twenty times as the library is opened, each of which
+// a hypervisor answers.
+inline bool is_amd_without_avx512() {
+  if (sdk::vector_bytes == 64) {
+    return false;
+  }
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  const bool is_amd = __get_cpuid(0, &a, &b, &c, &d) != 0 && b == signature_AMD_ebx;
+  return is_amd && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & bit_AVX512F) == 0;
+}
+
+}  // namespace detail
 
 // Whether one row is multiplied with two tiles in turn that are far from each other, which gives the same numbers:
 // where memory gives more to two reads than to one. So it does on an AMD EPYC of the third generation, where float
@@ -26,8 +43,7 @@ inline bool takes_two_tiles() {
     if (const char* asked = std::getenv("LAYERHUB_TILES_IN_TURN")) {
       return *asked == '2';
     }
-    __builtin_cpu_init();
-    return __builtin_cpu_is("amd") != 0 && __builtin_cpu_supports("avx512f") == 0;
+    return detail::is_amd_without_avx512();
   }();
   return takes;
 }

@@ -57,19 +57,20 @@ double start(const std::string& root, layerhub::Mapping (*mapping)()) {
 
 // The plugins of a model's layers, each with a library for every kind of processor that its kernels know: one of each
 // is chosen and opened.
+struct Model {
+  SiluAndMul activation;
+  RMSNorm norm{64};
+  Linear linear{64, 64, "gguf.q4_1"};
+  CausalAttention attention;
+  void visit_layers(auto&& visit) { visit(activation), visit(norm), visit(linear), visit(attention); }
+};
+
 double start_model() {
-  const SiluAndMul activation;
-  const RMSNorm norm(64);
-  const Linear linear(64, 64, "gguf.q4_1");
-  const CausalAttention attention;
+  Model model;
   std::optional<layerhub::use_kernel_mapping> scope;
   return nanoseconds_of([&] {
     scope.emplace(built_plugins());
-    const layerhub::KernelizeOptions options{.fallback = layerhub::Fallback::never};
-    layerhub::kernelize(activation, options);
-    layerhub::kernelize(norm, options);
-    layerhub::kernelize(linear, options);
-    layerhub::kernelize(attention, options);
+    layerhub::kernelize(model, {.fallback = layerhub::Fallback::never});
   });
 }
 

@@ -70,11 +70,15 @@ void ask_system(hub::SystemFacts& facts) {
 }
 
 std::string brand() {
-  char text[49] = {};
-  for (unsigned i = 0; i < 3; ++i) {
-    unsigned registers[4] = {};
-    __get_cpuid(0x80000002 + i, &registers[0], &registers[1], &registers[2], &registers[3]);
-    std::memcpy(text + 16 * i, registers, sizeof registers);
+  constexpr unsigned extended = 0x80000000, first = extended + 2, leaves = 3;
+  char text[16 * leaves + 1] = {};
+  // Asked once for what there is, not before each leaf: a hypervisor takes microseconds for an answer.
+  if (__get_cpuid_max(extended, nullptr) >= first + leaves - 1) {
+    for (unsigned i = 0; i < leaves; ++i) {
+      unsigned registers[4] = {};
+      __cpuid(first + i, registers[0], registers[1], registers[2], registers[3]);
+      std::memcpy(text + 16 * i, registers, sizeof registers);
+    }
   }
   std::string name = text;
   name.erase(name.find_last_not_of(' ') + 1);
