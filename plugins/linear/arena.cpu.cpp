@@ -30,6 +30,7 @@ class Chunk {
     memory_ = static_cast<std::uint8_t*>(memory);
     const auto address = reinterpret_cast<std::uintptr_t>(memory_);
     const std::size_t huge = round_up(address + head_bytes, huge_page) - address;
+    madvise(memory_, huge, MADV_NOHUGEPAGE);
     madvise(memory_ + huge, mapped_ - huge, MADV_HUGEPAGE);  // a wish: without it all is as before, but slower
     used_ = huge - head_bytes;
   }

@@ -7,10 +7,10 @@
 // unpacked to bytes and float scales in pieces that stay in the nearest cache, and each group of rows is multiplied
 // with that.
 //
-// In registers are a sum for each of some rows of a group and of some vectors of outputs. A step loads these rows'
-// activations of eight columns, and the weights of these columns once for all of the rows; its products go to sums that
-// do not depend on each other. The compiler would rather do one sum after the other and load again what it has loaded,
-// so what is loaded, and the sums, pass barriers that it can't move them across.
+// In registers are a sum for each of some rows of a group and each vector of outputs that is computed at once. A step
+// loads the weights of eight columns, and each activation once for all of these vectors; its products go to sums that
+// do not depend on each other. The compiler would rather do one sum after the other, and spill the weights or load them
+// again, so each step ends with a barrier that it can't move sums across, and weights that are loaded pass one.
 //
 // Outliers, which are no part of the rounded rows, are added afterwards, each with its column of the packed tile: they
 // are few, and the tile is near.
@@ -35,6 +35,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 namespace {
@@ -77,6 +78,12 @@ void unpack(const std::uint8_t* from, std::int64_t blocks, std::uint8_t* to) {
 
 // ---- A group of `count` rows against consecutive blocks, some parts and rows together ----
 
+// Of weights that are unpacked already, 16 registers take two rows by two parts, which loads less than one part by four
+// rows: that takes 1.07 times as long with AVX-VNNI, for a whole prompt, and 1.02 with AVX2 alone. What is unpacked
+// here is unpacked once for all rows of the group.
+template <class Source>
+constexpr bool takes_two_rows = vector_bytes < 64 && std::is_same_v<Source, Unpacked>;
+
 // The integer products of one block: sums[p][r] for part first + p and row first_row + r of the group.
 template <class Source, int together, int rows, class Sum>
 [[gnu::always_inline]] inline void dot(const std::uint8_t* record, int first, const std::byte* x, int first_row,
@@ -84,24 +91,27 @@ template <class Source, int together, int rows, class Sum>
   constexpr bool is_bytes = Source::codes == Codes::bytes;
 #pragma GCC unroll 4
   for (int v = 0; v < 4; ++v) {
-    Bytes low[rows], high[rows];
+    Pair pairs[together];
+#pragma GCC unroll 8
+    for (int p = 0; p < together; ++p) {
+      pairs[p] = Source::pair(record, first + p, v);
+      if constexpr (takes_two_rows<Source>) {
+        asm("" : "+v"(pairs[p].low), "+v"(pairs[p].high));
+      }
+    }
 #pragma GCC unroll 4
     for (int r = 0; r < rows; ++r) {
       const std::int8_t* a = RoundedRows::values(x, first_row + r) + 4 * v;
-      low[r] = four_in_all(a);
-      high[r] = four_in_all(a + 16);
-      asm("" : "+v"(low[r]), "+v"(high[r]));
-    }
+      const Bytes low = four_in_all(a), high = four_in_all(a + 16);
 #pragma GCC unroll 8
-    for (int p = 0; p < together; ++p) {
-      Pair pair = Source::pair(record, first + p, v);
-      asm("" : "+v"(pair.low), "+v"(pair.high));
-#pragma GCC unroll 4
-      for (int r = 0; r < rows; ++r) {
-        sums[p][r] = add_dot<is_bytes>(add_dot<is_bytes>(sums[p][r], pair.low, low[r]), pair.high, high[r]);
+      for (int p = 0; p < together; ++p) {
+        sums[p][r] = add_dot<is_bytes>(add_dot<is_bytes>(sums[p][r], pairs[p].low, low), pairs[p].high, high);
       }
+    }
 #pragma GCC unroll 4
-      for (int r = 0; r < rows; ++r) {
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+      for (int p = 0; p < together; ++p) {
         asm("" : "+v"(sums[p][r]));
       }
     }
@@ -151,13 +161,12 @@ template <class Source, int count, int together, int rows>
   }
 }
 
-// One row takes all parts at once, so that each line of the cache is touched once, while it comes in. More rows: two
-// parts by as many of them as leave their sums in registers. With 16 registers one part by four rows loads more, which
-// takes 1.07 times as long with AVX-VNNI and 1.02 with AVX2 alone, for a whole prompt.
+// One row takes all parts at once, so that each line of the cache is touched once, while it comes in; more rows as many
+// as leave their sums in registers.
 template <class Source, int count>
 void add_products(const std::uint8_t* weights, std::int64_t blocks, const std::byte* x, float* out) {
-  constexpr int together = count == 1 ? parts : 2;
-  constexpr int rows = vector_bytes == 64 ? count : std::min(count, 2);
+  constexpr int together = count == 1 ? parts : vector_bytes == 64 || takes_two_rows<Source> ? 2 : 1;
+  constexpr int rows = takes_two_rows<Source> ? std::min(count, 2) : count;
   for (int first = 0; first < parts; first += together) {
     int row = 0;
     for (; row + rows <= count; row += rows) {
