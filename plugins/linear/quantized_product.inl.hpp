@@ -79,7 +79,7 @@ void unpack(const std::uint8_t* from, std::int64_t blocks, std::uint8_t* to) {
 // ---- A group of `count` rows against consecutive blocks, some parts and rows together ----
 
 // Of weights that are unpacked already, 16 registers take two rows by two parts, which loads less than one part by four
-// rows: that takes 1.07 times as long with AVX-VNNI, for a whole prompt, and 1.02 with AVX2 alone. What is unpacked
+// rows: that takes 1.07 times as long with AVX-VNNI, for a whole prompt, and as long with AVX2 alone. What is unpacked
 // here is unpacked once for all rows of the group.
 template <class Source>
 constexpr bool takes_two_rows = vector_bytes < 64 && std::is_same_v<Source, Unpacked>;
