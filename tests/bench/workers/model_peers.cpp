@@ -103,8 +103,9 @@ void compare_decode(const Peers& peers) {
     peers.report.add(fmt::format("decode, tokens/s, {}", threads_text(threads)),
                      faster_by(peers, peers.ours(threads), peers.theirs(threads), command, 64), at_least(2));
   }
+  peers.report.heading("ik_llama.cpp on the same file, faster by");
   for (const unsigned threads : {1u, 2u}) {
-    const std::string name = fmt::format("decode, tokens/s, {}, ik_llama.cpp", threads_text(threads));
+    const std::string name = fmt::format("decode, tokens/s, {}", threads_text(threads));
     if (peers.ik_peer.empty()) {
       peers.report.not_measured(name, at_least(1.5), "LAYERHUB_IK_LLAMA names no checkout");
     } else {
