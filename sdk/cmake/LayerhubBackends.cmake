@@ -41,6 +41,15 @@ set(LAYERHUB_CPU_v4-amx_CAPABILITY 4)
 set(LAYERHUB_CPU_v4-amx_FEATURES "amx_bf16,avx512_bf16,avx512_vnni")
 set(LAYERHUB_CPU_v4-amx_FLAGS ${LAYERHUB_CPU_v4-vnni_FLAGS} -mamx-tile -mamx-bf16)
 
+# GNU zeroes arrays of a hundred bytes, such as a row's sums, with `rep stos` where vectors are short: microcode, which
+# waits for stores past the cache that are under way. Written out, an RMSNorm out of cache takes half the time with
+# AVX2, on an AMD EPYC of the fifth generation.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  foreach(level IN LISTS LAYERHUB_CPU_LEVELS)
+    list(APPEND LAYERHUB_CPU_${level}_FLAGS -mmemset-strategy=unrolled_loop:512:noalign,libcall:-1:noalign)
+  endforeach()
+endif()
+
 # OpenCL: host code of the baseline that carries the source of its kernels. Any device of 1.2 can run them.
 # Its headers are all that a build needs: the functions are found when a plugin runs.
 find_path(LAYERHUB_OPENCL_HEADERS CL/cl.h)
