@@ -32,8 +32,8 @@ Question question_of(const Options& options) {
   }
   if (!options.mapping.empty()) {
     const Mapping mapping = read_mapping(options.mapping);
-    hub::RootCache roots;
-    question.selection = dispatch::select(options.subject, question.device, question.mode, *mapping.value(), roots);
+    dispatch::SelectionCache selections;
+    question.selection = selections.select(options.subject, question.device, question.mode, *mapping.value()).selection;
   }
   return question;
 }

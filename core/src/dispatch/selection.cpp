@@ -277,11 +277,6 @@ class Selector {
 
 }  // namespace
 
-std::shared_ptr<const Selection> select(std::string_view layer, Device device, Mode mode, const MappingValue& mapping,
-                                        hub::RootCache& roots) {
-  return Selector(layer, device, roots).under(mapping, mode);
-}
-
 std::shared_ptr<const Selection> select_from(const Repository& repository, Device device) {
   hub::RootCache roots;
   return Selector(layer_name_of(repository), device, roots).from({repository}, Mode::fallback);
@@ -307,7 +302,7 @@ SelectionCache::Known& SelectionCache::select(std::string_view layer, Device dev
       return known;
     }
   }
-  return known_.emplace_back(Known{layer, device, mode, dispatch::select(layer, device, mode, mapping, roots_)});
+  return known_.emplace_back(Known{layer, device, mode, Selector(layer, device, roots_).under(mapping, mode)});
 }
 
 hub::RepositoryRef ref_of(const Repository& repository) {

@@ -49,10 +49,6 @@ struct Selection {
   std::vector<const hub::KernelInfo*> kernels{};  // of library: for this layer, device and capability; sorted
 };
 
-// Under a mapping. layer: the name that it is marked with; roots: of the pass. [thread-safe but for roots]
-std::shared_ptr<const Selection> select(std::string_view layer, Device device, Mode mode, const MappingValue& mapping,
-                                        hub::RootCache& roots);
-
 // From a repository that is given. [thread-safe]
 std::shared_ptr<const Selection> select_from(const Repository& repository, Device device);
 
@@ -68,13 +64,13 @@ Result<std::string> digest_of(const Selection& selection);
 class SelectionCache {
  public:
   struct Known {
-    std::string_view layer;  // of a LayerType, which outlives the pass
+    std::string_view layer;  // of a LayerType, or another text that outlives the pass
     Device device;
     Mode mode = Mode::inference;
     std::shared_ptr<const Selection> selection;
     std::shared_ptr<const plugin::Plugin> plugin{};  // nullptr: not opened yet
   };
-  // Valid until the next call.
+  // layer: the name that it is marked with. Valid until the next call. [one thread at a time]
   Known& select(std::string_view layer, Device device, Mode mode, const MappingValue& mapping);
 
  private:
