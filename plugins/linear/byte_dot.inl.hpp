@@ -7,6 +7,8 @@
 // added before they are widened once; signed bytes give 128 * 127 * 2 = 32512 at most and are widened one by one.
 #pragma once
 
+#include "vnni.hpp"
+
 #include <layerhub/sdk/vector.hpp>
 
 #include <cstdint>
@@ -16,6 +18,7 @@
 namespace {
 
 using namespace layerhub::sdk;
+using layerhub::linear::has_vnni;
 
 using Bytes [[gnu::vector_size(vector_bytes)]] = std::uint8_t;
 using Shorts [[gnu::vector_size(vector_bytes)]] = std::int16_t;
@@ -38,9 +41,7 @@ inline Bytes four_in_all(const std::int8_t* from) {
 inline Bytes low_nibbles(Bytes v) { return v & 15; }
 inline Bytes high_nibbles(Bytes v) { return reinterpret_cast<Bytes>(reinterpret_cast<Bits>(v) >> 4) & 15; }
 
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-#define LAYERHUB_HAS_VNNI 1
-constexpr bool has_vnni = true;
+#if defined(LAYERHUB_HAS_VNNI)
 // w unsigned, a signed.
 inline Integers dpbusd(Integers sum, Bytes w, Bytes a) {
 #if defined(__AVX512VNNI__)
@@ -52,7 +53,6 @@ inline Integers dpbusd(Integers sum, Bytes w, Bytes a) {
 #endif
 }
 #else
-constexpr bool has_vnni = false;
 inline Shorts multiply_add_bytes(Bytes w, Bytes a) {
 #if defined(LAYERHUB_VECTOR_AVX512)
   return reinterpret_cast<Shorts>(_mm512_maddubs_epi16(reinterpret_cast<__m512i>(w), reinterpret_cast<__m512i>(a)));
@@ -62,14 +62,16 @@ inline Shorts multiply_add_bytes(Bytes w, Bytes a) {
   return reinterpret_cast<Shorts>(_mm_maddubs_epi16(reinterpret_cast<__m128i>(w), reinterpret_cast<__m128i>(a)));
 #endif
 }
-inline Integers add_pairs(Shorts v) {
-  const Shorts ones = Shorts{} + 1;
+// Sums of pairs, each times its factor.
+inline Integers add_pairs(Shorts v, Shorts factors = Shorts{} + 1) {
 #if defined(LAYERHUB_VECTOR_AVX512)
-  return reinterpret_cast<Integers>(_mm512_madd_epi16(reinterpret_cast<__m512i>(v), reinterpret_cast<__m512i>(ones)));
+  return reinterpret_cast<Integers>(
+      _mm512_madd_epi16(reinterpret_cast<__m512i>(v), reinterpret_cast<__m512i>(factors)));
 #elif defined(__AVX2__)
-  return reinterpret_cast<Integers>(_mm256_madd_epi16(reinterpret_cast<__m256i>(v), reinterpret_cast<__m256i>(ones)));
+  return reinterpret_cast<Integers>(
+      _mm256_madd_epi16(reinterpret_cast<__m256i>(v), reinterpret_cast<__m256i>(factors)));
 #else
-  return reinterpret_cast<Integers>(_mm_madd_epi16(reinterpret_cast<__m128i>(v), reinterpret_cast<__m128i>(ones)));
+  return reinterpret_cast<Integers>(_mm_madd_epi16(reinterpret_cast<__m128i>(v), reinterpret_cast<__m128i>(factors)));
 #endif
 }
 inline Bytes magnitudes(Bytes w) {  // of signed bytes, -128 as 128
@@ -109,6 +111,14 @@ Integers add_dot(Integers sums, Bytes w, Bytes a) {
 }
 #else
 inline Integers widened(Shorts sums) { return add_pairs(sums); }
+
+// Times a number of 15 bits, which `twice` holds in both halves. 15 * 127 * 2 * 8 * 2 * 32767 is what an integer holds.
+inline Floats multiplied(Shorts sums, std::int32_t twice) {
+  return __builtin_convertvector(add_pairs(sums, reinterpret_cast<Shorts>(Integers{} + twice)), Floats);
+}
+inline Floats multiplied(Integers sums, std::int32_t twice) {
+  return __builtin_convertvector(sums, Floats) * static_cast<float>(twice & 0x7fff);
+}
 
 template <bool are_bytes>
 auto add_dot(SumsOf<are_bytes> sums, Bytes w, Bytes a) {

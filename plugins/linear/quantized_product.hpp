@@ -34,5 +34,7 @@ void multiply_two_tiles(const TileProduct& one, const TileProduct& other, const 
 
 // Rows of activations x to 8 bits, by the host's threads where they are many.
 void round_rows(const lh_host* host, const DLTensor& x, const RoundedRows& to);
+// Finishes rows that were rounded block by block, likewise.
+void finish_rows(const lh_host* host, const RoundedRows& rows);
 
 }  // namespace layerhub::linear

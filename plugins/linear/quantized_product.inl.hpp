@@ -16,7 +16,7 @@
 // are few, and the tile is near.
 //
 // The limit with AVX-512 and VNNI: 8 of 12 vector instructions per 512 products are vpdpbusd, 2 instructions a cycle.
-// With AVX2 alone: 20 instructions per 256 products, 3 a cycle; where 4 start in a cycle, 12 of them multiply, which 2
+// With AVX2 alone: 19 instructions per 256 products, 3 a cycle; where 4 start in a cycle, 11 of them multiply, which 2
 // do.
 #pragma once
 
@@ -33,8 +33,7 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <cstring>
+#include <iterator>
 #include <type_traits>
 #include <utility>
 
@@ -42,6 +41,7 @@ namespace {
 
 using layerhub::linear::ahead_in_turn;
 using layerhub::linear::group_rows;
+using layerhub::linear::Outlier;
 using layerhub::linear::RoundedRows;
 using layerhub::linear::TileProduct;
 
@@ -83,6 +83,11 @@ void unpack(const std::uint8_t* from, std::int64_t blocks, std::uint8_t* to) {
 // here is unpacked once for all rows of the group.
 template <class Source>
 constexpr bool takes_two_rows = vector_bytes < 64 && std::is_same_v<Source, Unpacked>;
+
+// Bytes for rows that have units; 4-bit weights are unpacked for them.
+struct PackedForUnits : Packed<Codes::bytes> {};
+template <class Source>
+constexpr bool in_units = !has_vnni && (std::is_same_v<Source, Unpacked> || std::is_same_v<Source, PackedForUnits>);
 
 // The integer products of one block: sums[p][r] for part first + p and row first_row + r of the group.
 template <class Source, int together, int rows, class Sum>
@@ -131,32 +136,48 @@ template <class Source, int count, std::int64_t ahead, int together, int rows>
   for (int p = 0; p < together; ++p) {
     const Floats scales = Source::scales(record, first + p), offsets = Source::offsets(record, first + p);
     for (int r = 0; r < rows; ++r) {
-      const Floats scale = scales * RoundedRows::scales(x, count)[first_row + r];
       totals[p][r] += offsets * RoundedRows::scaled_sums(x, count)[first_row + r];
-      totals[p][r] += __builtin_convertvector(widened(sums[p][r]), Floats) * scale;
+      if constexpr (in_units<Source>) {
+        totals[p][r] += multiplied(sums[p][r], RoundedRows::multiples(x, count)[first_row + r]) * scales;
+      } else {
+        const Floats scale = scales * RoundedRows::scales(x, count)[first_row + r];
+        totals[p][r] += __builtin_convertvector(widened(sums[p][r]), Floats) * scale;
+      }
     }
   }
 }
 
-// Adds to out[row * tile_rows + output], for the parts from `first` and the rows from `first_row`. Inlined for the
-// constants that these are: without it g++ keeps the sums of one row in memory, and a product in cache takes 1.17 times
-// as long with AVX2.
+// Consecutive blocks of a tile: sums begin with the first, and the last makes them whole.
+struct Piece {
+  const std::uint8_t* weights;
+  std::int64_t blocks;
+  bool is_first, is_last;
+};
+
+// out[row * tile_rows + output], for the parts from `first` and the rows from `first_row`. units: what the sums of the
+// group's rows are multiplied with in the end. Inlined for the constants that these are: without it g++ keeps the sums
+// of one row in memory, and a product in cache takes 1.17 times as long with AVX2.
 template <class Source, int count, int together, int rows>
-[[gnu::always_inline]] inline void add_parts(const std::uint8_t* record, std::int64_t blocks, const std::byte* x,
-                                             int first, int first_row, float* out) {
+[[gnu::always_inline]] inline void add_parts(const Piece& piece, const std::byte* x, const float* units, int first,
+                                             int first_row, float* out) {
   out += first_row * tile_rows + first * lanes;
-  Floats totals[together][rows];
-  for (int p = 0; p < together; ++p) {
-    for (int r = 0; r < rows; ++r) {
-      totals[p][r] = load(out + r * tile_rows + p * lanes, Whole{});
+  Floats totals[together][rows] = {};
+  if (!piece.is_first) {
+    for (int p = 0; p < together; ++p) {
+      for (int r = 0; r < rows; ++r) {
+        totals[p][r] = load(out + r * tile_rows + p * lanes, Whole{});
+      }
     }
   }
-  for (std::int64_t b = 0; b < blocks; ++b, record += Source::block_bytes, x += RoundedRows::record_bytes(count)) {
+  const std::uint8_t* record = piece.weights;
+  for (std::int64_t b = 0; b < piece.blocks; ++b) {
     add_block<Source, count, prefetched_bytes>(record, first, x, first_row, totals);
+    record += Source::block_bytes;
+    x += RoundedRows::record_bytes(count);
   }
   for (int p = 0; p < together; ++p) {
     for (int r = 0; r < rows; ++r) {
-      store(out + r * tile_rows + p * lanes, totals[p][r], Whole{});
+      store(out + r * tile_rows + p * lanes, totals[p][r] * units[first_row + r], Whole{});
     }
   }
 }
@@ -164,16 +185,16 @@ template <class Source, int count, int together, int rows>
 // One row takes all parts at once, so that each line of the cache is touched once, while it comes in; more rows as many
 // as leave their sums in registers.
 template <class Source, int count>
-void add_products(const std::uint8_t* weights, std::int64_t blocks, const std::byte* x, float* out) {
+void add_products(const Piece& piece, const std::byte* x, const float* units, float* out) {
   constexpr int together = count == 1 ? parts : vector_bytes == 64 || takes_two_rows<Source> ? 2 : 1;
   constexpr int rows = takes_two_rows<Source> ? std::min(count, 2) : count;
   for (int first = 0; first < parts; first += together) {
     int row = 0;
     for (; row + rows <= count; row += rows) {
-      add_parts<Source, count, together, rows>(weights, blocks, x, first, row, out);
+      add_parts<Source, count, together, rows>(piece, x, units, first, row, out);
     }
     if constexpr (count % rows != 0) {
-      add_parts<Source, count, together, count % rows>(weights, blocks, x, first, row, out);
+      add_parts<Source, count, together, count % rows>(piece, x, units, first, row, out);
     }
   }
 }
@@ -197,7 +218,7 @@ void multiply_blocks_of_two(const std::uint8_t* one, const std::uint8_t* other, 
   }
 }
 
-using AddProducts = void (*)(const std::uint8_t*, std::int64_t, const std::byte*, float*);
+using AddProducts = void (*)(const Piece&, const std::byte*, const float*, float*);
 
 template <class Source, int... counts>
 constexpr auto add_products_table(std::integer_sequence<int, counts...>) {
@@ -206,36 +227,32 @@ constexpr auto add_products_table(std::integer_sequence<int, counts...>) {
 template <class Source>
 constexpr auto add_products_of = add_products_table<Source>(std::make_integer_sequence<int, group_rows>{});
 
-// All rows against consecutive blocks from `first_block`.
+// Rows [first, first + count) against blocks from `first_block` on.
 template <class Source>
-void add_groups(const std::uint8_t* weights, std::int64_t first_block, std::int64_t blocks, const RoundedRows& x,
-                std::int64_t first, std::int64_t count, float* sums) {
+void add_groups(const Piece& piece, std::int64_t first_block, const RoundedRows& x, std::int64_t first,
+                std::int64_t count, float* sums) {
+  constexpr float ones[] = {1, 1, 1, 1};
+  static_assert(std::size(ones) == group_rows);
   for (std::int64_t r = 0; r < count; r += group_rows, sums += group_rows * tile_rows) {
     const std::int64_t group = (first + r) / group_rows;
-    add_products_of<Source>[static_cast<std::size_t>(x.rows_of_group(group) - 1)](weights, blocks,
-                                                                                  x.record(group, first_block), sums);
+    const float* units = in_units<Source> && piece.is_last ? x.unit(first + r) : ones;
+    const AddProducts add = add_products_of<Source>[static_cast<std::size_t>(x.rows_of_group(group) - 1)];
+    add(piece, x.record(group, first_block), units, sums);
   }
 }
 
-// What the outliers of a row add, each with its column of the tile.
+// What the outliers of a group of rows add to sums, which are those of its first row and on: each with its column of the
+// tile.
 template <Codes codes>
-void add_outliers(const std::uint8_t* weights, const RoundedRows& x, std::int64_t row, float* sums) {
-  const std::uint8_t* places = x.outlier_places(row);
-  for (std::int64_t begin = 0; begin < x.blocks(); begin += 8) {
-    std::uint64_t eight;
-    std::memcpy(&eight, places + begin, sizeof eight);
-    for (; eight != 0; eight &= ~(std::uint64_t{0xff} << (std::countr_zero(eight) / 8 * 8))) {
-      const std::int64_t block = begin + std::countr_zero(eight) / 8;
-      const std::uint8_t* record = weights + block * Packed<codes>::block_bytes;
-      const unsigned column = places[block] - 1u;
-      const float outlier = x.outliers(row)[block];
-      for (int part = 0; part < parts; ++part) {
-        const Integers code = column_codes<codes>(record, part, column);
-        const Floats scale = Packed<codes>::scales(record, part) * outlier;
-        float* to = sums + part * lanes;
-        const float too_much = codes == Codes::bytes ? bytes_offset : 0;  // the sums of the block hold the outlier
-        store(to, load(to, Whole{}) + (__builtin_convertvector(code, Floats) - too_much) * scale, Whole{});
-      }
+void add_outliers(const std::uint8_t* weights, const RoundedRows& x, std::int64_t group, float* sums) {
+  constexpr float too_much = codes == Codes::bytes ? bytes_offset : 0;  // the sums of the block hold the outlier
+  for (const Outlier& outlier : x.outliers(group)) {
+    const std::uint8_t* record = weights + outlier.block() * Packed<codes>::block_bytes;
+    for (int part = 0; part < parts; ++part) {
+      const Integers code = column_codes<codes>(record, part, outlier.column());
+      const Floats scale = Packed<codes>::scales(record, part) * outlier.value;
+      float* to = sums + outlier.row() * tile_rows + part * lanes;
+      store(to, load(to, Whole{}) + (__builtin_convertvector(code, Floats) - too_much) * scale, Whole{});
     }
   }
 }
@@ -244,17 +261,18 @@ template <Codes codes>
 void add_blocks(const PackedRows& weight, std::int64_t tile, const RoundedRows& x, std::int64_t first,
                 std::int64_t count, float* sums) {
   const std::uint8_t* from = weight.tile(tile);
-  if (codes == Codes::bytes || count <= group_rows) {
-    add_groups<Packed<codes>>(from, 0, weight.blocks(), x, first, count, sums);
+  if (codes == Codes::bytes || x.rows() <= group_rows) {
+    auto* add = codes == Codes::bytes && x.have_units() ? &add_groups<PackedForUnits> : &add_groups<Packed<codes>>;
+    add(Piece{from, weight.blocks(), true, true}, 0, x, first, count, sums);
     return;
   }
   constexpr std::int64_t most_blocks = 20;
   alignas(64) std::uint8_t unpacked[most_blocks * Unpacked::block_bytes];
-  const std::int64_t pieces = (weight.blocks() + most_blocks - 1) / most_blocks;
+  const std::int64_t pieces = std::max<std::int64_t>((weight.blocks() + most_blocks - 1) / most_blocks, 1);
   for (std::int64_t piece = 0; piece < pieces; ++piece) {
     const std::int64_t begin = weight.blocks() * piece / pieces, end = weight.blocks() * (piece + 1) / pieces;
     unpack<codes>(from + begin * Packed<codes>::block_bytes, end - begin, unpacked);
-    add_groups<Unpacked>(unpacked, begin, end - begin, x, first, count, sums);
+    add_groups<Unpacked>(Piece{unpacked, end - begin, piece == 0, piece + 1 == pieces}, begin, x, first, count, sums);
   }
 }
 
@@ -262,8 +280,8 @@ template <Codes codes>
 void add_tile(const PackedRows& weight, std::int64_t tile, const RoundedRows& x, std::int64_t first, std::int64_t count,
               float* sums) {
   add_blocks<codes>(weight, tile, x, first, count, sums);
-  for (std::int64_t r = 0; r < count; ++r) {
-    add_outliers<codes>(weight.tile(tile), x, first + r, sums + r * tile_rows);
+  for (std::int64_t r = 0; r < count; r += group_rows) {
+    add_outliers<codes>(weight.tile(tile), x, (first + r) / group_rows, sums + r * tile_rows);
   }
 }
 
@@ -286,7 +304,6 @@ void multiply_tile(const PackedRows& weight, std::int64_t tile, const RoundedRow
     return multiply_matrices(weight, tile, x, first, count, sums);
   }
 #endif
-  std::fill(sums, sums + count * tile_rows, 0.f);
   switch (weight.codes()) {
     case Codes::nibbles: return add_tile<Codes::nibbles>(weight, tile, x, first, count, sums);
     case Codes::nibbles_with_offset: return add_tile<Codes::nibbles_with_offset>(weight, tile, x, first, count, sums);
@@ -308,13 +325,31 @@ void multiply_two_tiles(const TileProduct& one, const TileProduct& other, const 
   }
 }
 
+namespace {
+
+// Rows of a range that begins with a group.
+void finish_groups(const RoundedRows& rows, Range range) {
+  for (std::int64_t r = range.begin; r < range.end; r += group_rows) {
+    rows.finish(r / group_rows);
+  }
+}
+
+}  // namespace
+
 void round_rows(const lh_host* host, const DLTensor& x, const RoundedRows& to) {
   constexpr std::int64_t least_rows_per_worker = 8;
   parallel_ranges(host, to.rows(), least_rows_per_worker, group_rows, [&](Range range, std::uint32_t) {
     for (std::int64_t r = range.begin; r < range.end; ++r) {
       to.round_row(r, row<const float>(x, r));
     }
+    finish_groups(to, range);
   });
+}
+
+void finish_rows(const lh_host* host, const RoundedRows& rows) {
+  constexpr std::int64_t least_rows_per_worker = 64;
+  parallel_ranges(host, rows.rows(), least_rows_per_worker, group_rows,
+                  [&](Range range, std::uint32_t) { finish_groups(rows, range); });
 }
 
 }  // namespace layerhub::linear

@@ -10,20 +10,31 @@
 // above the rest: few, but nearly all of the rounding's error is theirs. An element with more than three quarters of
 // its block's energy is an outlier: it is kept as float, multiplied on its own, and the block is rounded without it.
 //
-// A NaN or infinity makes its block's scale one, and so no output is finite, as in float; so does a block whose scale
-// times its sum is more than a float holds, which takes numbers above 1e37.
+// Where products are summed in 16 bits (no VNNI), the scales of many rows are whole multiples of a unit that each row
+// has, 1/32767 of its largest scale or more: the instruction that widens the sums multiplies by them, where a scale in
+// float is an instruction more for each block of the weight. A prompt takes 0.95 of the time with AVX2, on an AMD EPYC
+// of the fifth generation. Products are then in units of their row. The unit is known when the row is: finish() comes
+// after the last block.
+//
+// A NaN or infinity makes its block's scale or its row's unit one, and so no output is finite, as in float; so does a
+// block whose scale times its sum is more than a float holds, which takes numbers above 1e37.
 //
 // Where the processor multiplies matrices (AMX), many rows are kept in bfloat16 instead: that is finer than 8 bits with
 // one scale for 32, and products with it need no scale afterwards. 16 rows are a group, whose record of a block is a
 // matrix: the rows' 64 bytes each. All rows or none are kept so.
 #pragma once
 
+#include "vnni.hpp"
+
 #include <layerhub/sdk/vector.hpp>
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <span>
 
 namespace layerhub::linear {
 
@@ -105,12 +116,25 @@ inline std::int32_t store_bytes(std::int8_t* to, const Integers* v) {
 
 }  // namespace detail
 
+struct Outlier {
+  static Outlier at(float value, std::int64_t block, std::int64_t row, std::int64_t column) {
+    return {value, static_cast<std::uint32_t>((block * group_rows + row) * rounded_block + column)};
+  }
+  unsigned column() const { return place % rounded_block; }
+  unsigned row() const { return place / rounded_block % group_rows; }  // of the group
+  unsigned block() const { return place / rounded_block / group_rows; }
+
+  float value;  // 0: there is none
+  std::uint32_t place;
+};
+
 class RoundedRows {
  public:
   static std::size_t bytes(std::int64_t rows, std::int64_t blocks) {
-    return static_cast<std::size_t>(rows < least_rows_of_matrices
-                                        ? rows * (blocks * bytes_of_row + outlier_bytes(blocks))
-                                        : rows * blocks * bytes_of_matrix_row);
+    const std::int64_t groups = (rows + group_rows - 1) / group_rows;
+    const std::int64_t used = rows < least_rows_of_matrices ? outliers_at(rows, blocks) + groups * outlier_bytes(blocks)
+                                                            : rows * blocks * bytes_of_matrix_row;
+    return static_cast<std::size_t>(padded(used, 64));  // so that what follows is as aligned as this
   }
   // memory: bytes(rows, blocks) of them, 8-byte aligned; 64-byte aligned it is faster.
   RoundedRows(void* memory, std::int64_t rows, std::int64_t blocks)
@@ -139,23 +163,28 @@ class RoundedRows {
     return reinterpret_cast<const float*>(record + count * rounded_block);
   }
   static const float* scaled_sums(const std::byte* record, int count) { return scales(record, count) + count; }
-
-  // For each block of a row 1 + the index of its outlier, or 0; padded with zeros to a multiple of 8 blocks.
-  std::uint8_t* outlier_places(std::int64_t row) const {
-    return reinterpret_cast<std::uint8_t*>(memory_ + rows_ * blocks_ * bytes_of_row + row * outlier_bytes(blocks_));
-  }
-  // Their values, where there is one.
-  float* outliers(std::int64_t row) const {
-    return reinterpret_cast<float*>(outlier_places(row) + padded_to_8(blocks_));
+  // The scales where the rows have units: each as an integer of 15 bits, twice.
+  static const std::int32_t* multiples(const std::byte* record, int count) {
+    return reinterpret_cast<const std::int32_t*>(scales(record, count));
   }
 
+  // Whether the rows' scales, and so products with them, are in units. A row's unit is followed by the next row's.
+  bool have_units() const { return !has_vnni && rows_ > group_rows; }
+  float* unit(std::int64_t row) const { return reinterpret_cast<float*>(memory_ + units_at(rows_, blocks_)) + row; }
+
+  // Of the rows of a group, in their order and that of their blocks.
+  std::span<const Outlier> outliers(std::int64_t group) const {
+    return {outlier_slots(group), static_cast<std::size_t>(outlier_count(group))};
+  }
+
+  // All blocks of one row.
   void round_row(std::int64_t row, const float* x) const {
     for (std::int64_t b = 0; b < blocks_; ++b) {
       round_block(row, b, x + b * rounded_block);
     }
   }
 
-  // 32 activations of one row.
+  // 32 activations of one row, which is to be finished once all its blocks are rounded.
   void round_block(std::int64_t row, std::int64_t block, const float* x) const {
     if (are_matrices()) {
       round_to_bfloat16(x, matrix(row / matrix_rows, block) + row % matrix_rows * bytes_of_matrix_row);
@@ -164,9 +193,36 @@ class RoundedRows {
     }
   }
 
+  // A group, once its rows are rounded: nothing of it is read before.
+  void finish(std::int64_t group) const {
+    if (!are_matrices()) {
+      gather_outliers(group);
+      if (have_units()) {
+        count_in_units(group);
+      }
+    }
+  }
+
  private:
   static constexpr std::int64_t bytes_of_row = rounded_block + 2 * sizeof(float);  // in a record
   static constexpr std::int64_t bytes_of_matrix_row = rounded_block * sizeof(std::uint16_t);
+
+  static constexpr std::int64_t padded(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+  // Behind the records stand the units, then each group's count of outliers and room for one of each block and row.
+  static constexpr std::int64_t units_at(std::int64_t rows, std::int64_t blocks) {
+    return rows * blocks * bytes_of_row;
+  }
+  static constexpr std::int64_t outliers_at(std::int64_t rows, std::int64_t blocks) {
+    return padded(units_at(rows, blocks) + (has_vnni ? 0 : rows * static_cast<std::int64_t>(sizeof(float))), 8);
+  }
+  static constexpr std::int64_t outlier_bytes(std::int64_t blocks) {
+    return sizeof(std::int64_t) + group_rows * blocks * static_cast<std::int64_t>(sizeof(Outlier));
+  }
+  std::int64_t& outlier_count(std::int64_t group) const {
+    std::byte* at = memory_ + outliers_at(rows_, blocks_) + group * outlier_bytes(blocks_);
+    return *reinterpret_cast<std::int64_t*>(at);
+  }
+  Outlier* outlier_slots(std::int64_t group) const { return reinterpret_cast<Outlier*>(&outlier_count(group) + 1); }
 
   // Of the index-th `most` rows.
   int rows_of(std::int64_t index, int most) const {
@@ -187,14 +243,15 @@ class RoundedRows {
       squares += values[i] * values[i];
     }
     float largest = largest_magnitude(values), outlier = 0;
-    std::uint8_t* place = outlier_places(row) + block;
-    std::memset(place, 0, block + 1 < blocks_ ? 1 : static_cast<std::size_t>(padded_to_8(blocks_) - block));
+    Outlier& slot = outlier_slots(row / group_rows)[row % group_rows * blocks_ + block];
+    slot = {};
     if (largest * largest > 0.75f * sdk::sum(squares)) [[unlikely]] {
-      outlier = take_outlier(row, block, x, largest, values);
+      slot = take_outlier(row, block, x, largest, values);
+      outlier = slot.value;
       largest = largest_magnitude(values);
     }
-    const float scale = largest / 127;
-    const float inverse = scale > 0 ? 1 / scale : 0;
+    const float scale = std::max(largest / 127, 0x1p-126f);  // NaN, where it is first, stays; the inverse is a float
+    const float inverse = 1 / scale;
     Integers rounded[vectors_of_block];
     for (int i = 0; i < vectors_of_block; ++i) {
       // Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
@@ -204,27 +261,78 @@ class RoundedRows {
     const int index = static_cast<int>(row % group_rows);
     std::byte* to = record(row / group_rows, block);
     const std::int32_t sum = store_bytes(reinterpret_cast<std::int8_t*>(to) + index * rounded_block, rounded);
-    const float numbers[2] = {scale, scale * static_cast<float>(sum) + outlier};
-    std::memcpy(to + count * rounded_block + 4 * index, &numbers[0], 4);
-    std::memcpy(to + count * rounded_block + 4 * (count + index), &numbers[1], 4);
+    float* numbers = numbers_of(to, count);
+    numbers[index] = scale;
+    numbers[count + index] = static_cast<float>(sum);
+    if (!have_units()) {
+      numbers[count + index] = scale * static_cast<float>(sum) + outlier;
+    }
   }
 
-  static constexpr std::int64_t padded_to_8(std::int64_t n) { return (n + 7) / 8 * 8; }
-  static constexpr std::int64_t outlier_bytes(std::int64_t blocks) {
-    return padded_to_8(blocks) * (1 + static_cast<std::int64_t>(sizeof(float)));
+  // What follows a record's values: the rows' scales, their scaled sums.
+  static float* numbers_of(std::byte* record, int count) {
+    return reinterpret_cast<float*>(record + count * rounded_block);
   }
 
-  // Notes the element whose magnitude is `largest` and leaves 0 in its place among the values. Returns it.
-  [[gnu::noinline]] float take_outlier(std::int64_t row, std::int64_t block, const float* x, float largest,
-                                       sdk::Floats* values) const {
+  // Moves a group's outliers together.
+  void gather_outliers(std::int64_t group) const {
+    Outlier* slots = outlier_slots(group);
+    std::int64_t count = 0;
+    for (std::int64_t i = 0; i < rows_of_group(group) * blocks_; ++i) {
+      slots[count] = slots[i];
+      count += slots[i].value != 0;
+    }
+    outlier_count(group) = count;
+  }
+
+  // Makes a group's scales multiples of its rows' units, and of the sums of its bytes scaled ones.
+  void count_in_units(std::int64_t group) const {
+    using Four [[gnu::vector_size(4 * group_rows)]] = float;  // a lane for each row
+    using FourIntegers [[gnu::vector_size(4 * group_rows)]] = std::int32_t;
+    const int count = rows_of_group(group);
+    const auto copy = [&](void* to, const void* from) {
+      count == group_rows ? std::memcpy(to, from, sizeof(Four)) : std::memcpy(to, from, 4 * count);
+    };
+    FourIntegers largest{}, scales{};  // by their bits: NaN is above all
+    for (std::int64_t b = 0; b < blocks_; ++b) {
+      copy(&scales, numbers_of(record(group, b), count));
+      largest = largest > scales ? largest : scales;
+    }
+    // An outlier in units is within what a float holds, and so is a unit's inverse.
+    Four units = std::bit_cast<Four>(largest) / 32767;
+    units = units < 0x1p-126f ? Four{} + 0x1p-126f : units;  // not where it is NaN
+    for (const Outlier& outlier : outliers(group)) {
+      const float least = std::abs(outlier.value) * 0x1p-100f;
+      units[outlier.row()] = units[outlier.row()] < least ? least : units[outlier.row()];
+    }
+    copy(unit(group * group_rows), &units);
+    const Four inverses = 1 / units;
+    for (std::int64_t b = 0; b < blocks_; ++b) {
+      float* numbers = numbers_of(record(group, b), count);
+      Four scale{}, sum{};
+      copy(&scale, numbers);
+      copy(&sum, numbers + count);
+      const FourIntegers multiple = std::bit_cast<FourIntegers>(scale * inverses + 0x1.8p23f) - 0x4b400000;
+      const FourIntegers twice = multiple << 16 | (multiple & 0xffff);
+      sum *= __builtin_convertvector(multiple, Four);
+      copy(numbers, &twice);
+      copy(numbers + count, &sum);
+    }
+    for (const Outlier& outlier : outliers(group)) {
+      float* scaled_sums = numbers_of(record(group, outlier.block()), count) + count;
+      scaled_sums[outlier.row()] += outlier.value * inverses[outlier.row()];
+    }
+  }
+
+  // The element whose magnitude is `largest`; leaves 0 in its place among the values.
+  [[gnu::noinline]] static Outlier take_outlier(std::int64_t row, std::int64_t block, const float* x, float largest,
+                                                sdk::Floats* values) {
     int place = 0;
     while (x[place] != largest && x[place] != -largest) {
       ++place;
     }
-    outlier_places(row)[block] = static_cast<std::uint8_t>(1 + place);
-    outliers(row)[block] = x[place];
     values[place / sdk::lanes][place % sdk::lanes] = 0;
-    return x[place];
+    return Outlier::at(x[place], block, row % group_rows, place);
   }
 
   std::byte* memory_;

@@ -18,6 +18,7 @@ namespace {
 
 using namespace layerhub::sdk;
 using layerhub::linear::block_size;
+using layerhub::linear::finish_rows;
 using layerhub::linear::multiply_tile;
 using layerhub::linear::multiply_two_tiles;
 using layerhub::linear::PackedRows;
@@ -58,6 +59,7 @@ class SwiGLUMLPQuantized {
                 [&](std::int64_t block, std::int64_t first, std::int64_t count) {
                   make_hidden(x, block, first, count, hidden);
                 });
+    finish_rows(call.host, hidden);
     share_tiles(
         call.host, TileWork{down_.tiles(), tile_rows * down_.columns(), rows, rows_in_cache},
         [&](std::int64_t tile, std::int64_t first, std::int64_t count) {
