@@ -226,7 +226,7 @@ void measure_whole_call(Report& report) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return layerhub::bench::run(argc, argv, [](Report& report) {
+  return layerhub::bench::run(argc, argv, {"--names", "--calls="}, [](Report& report) {
     CallBench bench;
     const std::string_view option = report.arguments().empty() ? "" : report.arguments()[0];
     if (option == "--names") {

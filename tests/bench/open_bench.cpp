@@ -91,7 +91,7 @@ class Copies {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return layerhub::bench::run(argc, argv, [](Report& report) {
+  return layerhub::bench::run(argc, argv, {"--child"}, [](Report& report) {
     if (!report.arguments().empty() && report.arguments()[0] == "--child") {
       return child(report.arguments());
     }

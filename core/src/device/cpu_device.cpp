@@ -117,10 +117,13 @@ hub::SystemFacts lowered(hub::SystemFacts facts, std::string_view wanted) {
         printable(wanted));
     return facts;
   }
-  facts.cpu_capability = std::min(facts.cpu_capability, static_cast<std::uint32_t>(wanted[0] - '0'));
-  std::erase_if(facts.cpu_features, [named = fmt::format("{}+", wanted)](const std::string& feature) {
+  const auto level = static_cast<std::uint32_t>(wanted[0] - '0');
+  facts.is_lowered = level < facts.cpu_capability;
+  facts.cpu_capability = std::min(facts.cpu_capability, level);
+  const auto left_out = std::erase_if(facts.cpu_features, [named = fmt::format("{}+", wanted)](const auto& feature) {
     return named.find("+" + feature + "+") == std::string::npos;
   });
+  facts.is_lowered |= left_out > 0;
   return facts;
 }
 

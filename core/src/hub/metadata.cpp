@@ -325,9 +325,11 @@ std::vector<LibraryVerdict> judge_libraries(const Metadata& metadata, const Syst
     }
     if (runs_here && library.capability > facts.cpu_capability) {
       verdict.reason =
-          fmt::format("needs x86-64 level {}, this processor has {}", library.capability, facts.cpu_capability);
+          fmt::format("needs x86-64 level {}, {} {}", library.capability,
+                      facts.is_lowered ? "LAYERHUB_CPU_CAPABILITY leaves" : "this processor has", facts.cpu_capability);
     } else if (!missing.empty()) {
-      verdict.reason = fmt::format("needs {}, which this processor lacks", printable(join(missing)));
+      verdict.reason = fmt::format("needs {}, which {}", printable(join(missing)),
+                                   facts.is_lowered ? "LAYERHUB_CPU_CAPABILITY leaves out" : "this processor lacks");
     }
     verdicts.push_back(std::move(verdict));
   }

@@ -206,4 +206,4 @@ int measure(Report& report) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return layerhub::bench::run(argc, argv, measure); }
+int main(int argc, char** argv) { return layerhub::bench::run(argc, argv, {""}, measure); }

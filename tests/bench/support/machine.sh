@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # What tests/bench/run, tests/bench/peers and tests/bench/gpu share: which machine it was, what was typed, and the file
 # of the figures. Sourced.
-machine() { printf '%s, %s processors%s' "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)" "$(nproc)" \
-  "${LAYERHUB_CPU_CAPABILITY:+, LAYERHUB_CPU_CAPABILITY=$LAYERHUB_CPU_CAPABILITY}"; }
+processor() {
+  awk -F '[[:space:]]*: ' '/^model name/ { name = $2 } /^cpu family/ { family = $2 } /^model[[:space:]]+:/ { model = $2 }
+    END { printf "%s (family %s, model %s)", name, family, model }' /proc/cpuinfo
+}
+machine() {
+  printf '%s, %s processors%s' "$(processor)" "$(nproc)" \
+    "${LAYERHUB_CPU_CAPABILITY:+, LAYERHUB_CPU_CAPABILITY=$LAYERHUB_CPU_CAPABILITY}"
+}
 
 print_machine() {
   printf '%s, Linux %s; huge pages: %s; load %s\n' "$(machine)" "$(uname -r)" \
@@ -42,10 +48,16 @@ command_line() {
   printf '%s%s' "$line" "$*"
 }
 
+# A setting that layerhub would ignore would be taken for what was measured.
+check_capability() {
+  [[ ${LAYERHUB_CPU_CAPABILITY-1} =~ ^[1-4](\+.*)?$ ]] ||
+    refuse "LAYERHUB_CPU_CAPABILITY: \`$LAYERHUB_CPU_CAPABILITY\` is no level; give 1, 2, 3 or 4, or 3+avx_vnni"
+}
+
 # write_json FILE ROWS [NAME TEXT]...: one object of these texts and of what the benches appended, one row a line.
 write_json() {
   local file=$1 rows=$2 facts
-  facts=$(printf '"machine": "%s"' "$(machine)")
+  facts=$(printf '"machine": "%s", "date": "%s"' "$(machine)" "$(date +%F)")
   shift 2
   while [ $# -gt 1 ]; do
     facts+=", \"$1\": \"$(sed 's/[\\"]/\\&/g' <<<"$2")\""

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -116,9 +118,14 @@ void Report::write(const std::string& line) const {
   }
 }
 
-int run(int argc, char** argv, int (*measure)(Report&)) {
+int run(int argc, char** argv, Own own, int (*measure)(Report&)) {
   try {
     Report report(argc, argv);
+    const auto begins_first = [&](std::string_view text) { return report.arguments()[0].starts_with(text); };
+    if (!report.arguments().empty() && std::none_of(own.begin(), own.end(), begins_first)) {
+      fmt::print(stderr, "{}: unknown option; there are --quick and --json FILE\n", report.arguments()[0]);
+      return 2;
+    }
     return measure(report);
   } catch (const std::exception& error) {
     fmt::print(stderr, "{}\n", error.what());

@@ -9,8 +9,10 @@
 
 #include "bench/support/pairs.hpp"
 
+#include <initializer_list>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace layerhub::bench {
@@ -54,7 +56,9 @@ class Report {
 };
 
 // What a bench's main does. A std::exception of `measure` ends the process with one line and status 1, its folders
-// removed.
-int run(int argc, char** argv, int (*measure)(Report&));
+// removed. own: how the arguments begin that a bench takes beside those of every one; others are refused.
+using Own = std::initializer_list<std::string_view>;
+int run(int argc, char** argv, Own own, int (*measure)(Report&));
+inline int run(int argc, char** argv, int (*measure)(Report&)) { return run(argc, argv, {}, measure); }
 
 }  // namespace layerhub::bench

@@ -94,5 +94,5 @@ int measure(Report& report) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
-  return layerhub::bench::run(argc, argv, measure);
+  return layerhub::bench::run(argc, argv, {""}, measure);
 }

@@ -64,6 +64,20 @@ TEST_CASE("LAYERHUB_CPU_CAPABILITY never gives a processor what it lacks") {
   CHECK(chosen(lowered(processor(1, {}), "3")).empty());
 }
 
+TEST_CASE("what LAYERHUB_CPU_CAPABILITY took away is not said to be lacking") {
+  hub::Metadata metadata;
+  metadata.backend = "cpu";
+  metadata.libraries.resize(1);
+  hub::LibraryInfo& library = metadata.libraries[0];
+  const auto reason = [&](const hub::SystemFacts& facts) { return hub::judge_libraries(metadata, facts)[0].reason; };
+  library.capability = 4;
+  CHECK(reason(lowered(with_everything, "3")) == "needs x86-64 level 4, LAYERHUB_CPU_CAPABILITY leaves 3");
+  CHECK(reason(lowered(processor(3, {}), "3")) == "needs x86-64 level 4, this processor has 3");
+  library.features = {"amx_bf16"};
+  CHECK(reason(lowered(with_everything, "4")) == "needs amx_bf16, which LAYERHUB_CPU_CAPABILITY leaves out");
+  CHECK(reason(processor(4, {})) == "needs amx_bf16, which this processor lacks");
+}
+
 TEST_CASE("a LAYERHUB_CPU_CAPABILITY that is no level changes nothing") {
   for (const char* wanted : {"", "0", "5", "v3", "33", "3,avx_vnni"}) {
     CHECK(chosen(lowered(with_everything, wanted)) == "v4-amx");
