@@ -241,8 +241,7 @@ void add_groups(const Piece& piece, std::int64_t first_block, const RoundedRows&
   }
 }
 
-// What the outliers of a group of rows add to sums, which are those of its first row and on: each with its column of the
-// tile.
+// What the outliers of a group add to its rows' sums, each with its column of the tile.
 template <Codes codes>
 void add_outliers(const std::uint8_t* weights, const RoundedRows& x, std::int64_t group, float* sums) {
   constexpr float too_much = codes == Codes::bytes ? bytes_offset : 0;  // the sums of the block hold the outlier

@@ -33,7 +33,8 @@ layerhub() {
   env -u LAYERHUB_LOG -u LAYERHUB_DISABLE -u XDG_DATA_HOME HOME="$PWD" LAYERHUB_PATH="$PWD/plugins" \
     LAYERHUB_CPU_CAPABILITY=1 "$build_dir/bin/layerhub" "$@"
 }
-bench() { env -u LAYERHUB_CPU_CAPABILITY "$source_dir/tests/bench/$1" "${@:2}"; }
+unset LAYERHUB_CPU_CAPABILITY
+bench() { "$source_dir/tests/bench/$1" "${@:2}"; }
 export -f add layerhub bench
 export source_dir build_dir
 

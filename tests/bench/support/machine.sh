@@ -2,7 +2,10 @@
 # What tests/bench/run, tests/bench/peers and tests/bench/gpu share: which machine it was, what was typed, and the file
 # of the figures. Sourced.
 processor() {
-  awk -F '[[:space:]]*: ' '/^model name/ { name = $2 } /^cpu family/ { family = $2 } /^model[[:space:]]+:/ { model = $2 }
+  awk -F '[[:space:]]*: ' '
+    /^model name/ { name = $2 }
+    /^cpu family/ { family = $2 }
+    /^model[[:space:]]+:/ { model = $2 }
     END { printf "%s (family %s, model %s)", name, family, model }' /proc/cpuinfo
 }
 machine() {
