@@ -40,6 +40,7 @@ inline Bytes four_in_all(const std::int8_t* from) {
 
 inline Bytes low_nibbles(Bytes v) { return v & 15; }
 inline Bytes high_nibbles(Bytes v) { return reinterpret_cast<Bytes>(reinterpret_cast<Bits>(v) >> 4) & 15; }
+inline Bytes high_nibbles_by_16(Bytes v) { return v & 0xf0; }
 
 #if defined(LAYERHUB_HAS_VNNI)
 // w unsigned, a signed.

@@ -41,13 +41,15 @@ struct Packed {
       return scales(record, part) * (codes == Codes::nibbles ? -8.f : bytes_offset);
     }
   }
+  // by_16: high nibbles may stay where they are, 16 times what they stand for.
+  template <bool by_16 = false>
   static Pair pair(const std::uint8_t* record, int part, int v) {
     const std::uint8_t* lines = record + PackedRows::header_bytes(codes) + part * vector_bytes;
     const Bytes line = load_bytes(lines + v * line_bytes);
     if constexpr (codes == Codes::bytes) {
       return {line, load_bytes(lines + (v + 4) * line_bytes)};
     } else {
-      return {low_nibbles(line), high_nibbles(line)};
+      return {low_nibbles(line), by_16 ? high_nibbles_by_16(line) : high_nibbles(line)};
     }
   }
 };
