@@ -123,9 +123,9 @@ template <class Source, int together, int rows, class Sum>
   }
 }
 
-// The same for one row, of all parts. With VNNI a sum waits for the one before it, so those of low and high nibbles are
-// apart, and high nibbles stay 16 times too large until they are summed. A token takes 0.94 of the time for that, on an
-// AMD EPYC of the fifth generation: the fewer cycles a block waits for itself, the sooner those behind it are asked for.
+// The same for one row, of all parts, with VNNI. There a sum waits for the one before it: those of low and high nibbles
+// are apart, and high nibbles stay 16 times too large until they are summed. A token takes 0.94 of the time with
+// AVX-512 on an AMD EPYC of the fifth generation: the sooner a block is done, the sooner those behind it are asked for.
 template <class Source>
 [[gnu::always_inline]] inline void dot_apart(const std::uint8_t* record, const std::byte* x,
                                              Integers (&sums)[parts][1]) {
