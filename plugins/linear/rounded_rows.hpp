@@ -9,6 +9,7 @@
 // The largest of a block decides how finely the others are rounded, and models have blocks in which one element is far
 // above the rest: few, but nearly all of the rounding's error is theirs. An element with more than three quarters of
 // its block's energy is an outlier: it is kept as float, multiplied on its own, and the block is rounded without it.
+// None is where the squares leave what a float holds: above 1e19, below 1e-22.
 //
 // Where products are summed in 16 bits (no VNNI), the scales of many rows are whole multiples of a unit that each row
 // has, 1/32767 of its largest scale or more: the instruction that widens the sums multiplies by them, where a scale in
@@ -16,8 +17,8 @@
 // of the fifth generation. Products are then in units of their row. The unit is known when the row is: finish() comes
 // after the last block.
 //
-// A NaN or infinity makes its block's scale or its row's unit one, and so no output is finite, as in float; so does a
-// block whose scale times its sum is more than a float holds, which takes numbers above 1e37.
+// A NaN or infinity makes its block's scale or its row's unit one, and so no output is finite, as in float; so does,
+// where there are no units, a block whose scale times its sum is more than a float holds: numbers above 1e37.
 //
 // Where the processor multiplies matrices (AMX), many rows are kept in bfloat16 instead: that is finer than 8 bits with
 // one scale for 32, and products with it need no scale afterwards. 16 rows are a group, whose record of a block is a
@@ -193,7 +194,7 @@ class RoundedRows {
     }
   }
 
-  // A group, once its rows are rounded: nothing of it is read before.
+  // Once, after all of the group's rows are rounded: nothing of them is read before.
   void finish(std::int64_t group) const {
     if (!are_matrices()) {
       gather_outliers(group);
@@ -250,8 +251,9 @@ class RoundedRows {
       outlier = slot.value;
       largest = largest_magnitude(values);
     }
-    const float scale = std::max(largest / 127, 0x1p-126f);  // NaN, where it is first, stays; the inverse is a float
-    const float inverse = 1 / scale;
+    // NaN, where it is first, stays. The inverse is a float, and zeros' scale makes no denormal products.
+    const float scale = largest == 0 ? 0 : std::max(largest / 127, 0x1p-126f);
+    const float inverse = 1 / std::max(scale, 0x1p-126f);
     Integers rounded[vectors_of_block];
     for (int i = 0; i < vectors_of_block; ++i) {
       // Adding 1.5 * 2^23 leaves the nearest integer in the low bits.

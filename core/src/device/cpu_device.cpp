@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -118,12 +119,15 @@ hub::SystemFacts lowered(hub::SystemFacts facts, std::string_view wanted) {
     return facts;
   }
   const auto level = static_cast<std::uint32_t>(wanted[0] - '0');
-  facts.is_lowered = level < facts.cpu_capability;
-  facts.cpu_capability = std::min(facts.cpu_capability, level);
-  const auto left_out = std::erase_if(facts.cpu_features, [named = fmt::format("{}+", wanted)](const auto& feature) {
-    return named.find("+" + feature + "+") == std::string::npos;
-  });
-  facts.is_lowered |= left_out > 0;
+  if (level < facts.cpu_capability) {
+    facts.lowered_capability = std::exchange(facts.cpu_capability, level);
+  }
+  std::vector<std::string> kept;
+  for (std::string& feature : facts.cpu_features) {
+    const bool is_named = fmt::format("{}+", wanted).find(fmt::format("+{}+", feature)) != std::string::npos;
+    (is_named ? kept : facts.lowered_features).push_back(std::move(feature));
+  }
+  facts.cpu_features = std::move(kept);
   return facts;
 }
 

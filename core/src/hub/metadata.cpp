@@ -311,27 +311,42 @@ Result<Metadata> read_metadata(const fs::path& variant_folder) {
   return parse_metadata(text, printable(file.string(), 400));
 }
 
+namespace {
+
+bool has(const std::vector<std::string>& all, const std::string& one) {
+  return std::find(all.begin(), all.end(), one) != all.end();
+}
+
+// Why a library can't run on the processor, or "". What a setting took away is not said to be lacking.
+std::string reason_against(const LibraryInfo& library, const SystemFacts& facts) {
+  if (library.capability > facts.cpu_capability) {
+    return fmt::format(
+        "needs x86-64 level {}, {} {}", library.capability,
+        library.capability > facts.lowered_capability ? "this processor has" : "LAYERHUB_CPU_CAPABILITY leaves",
+        library.capability > facts.lowered_capability ? std::max(facts.cpu_capability, facts.lowered_capability)
+                                                      : facts.cpu_capability);
+  }
+  std::vector<std::string> lacking, left_out;
+  for (const std::string& feature : library.features) {
+    if (!has(facts.cpu_features, feature)) {
+      (has(facts.lowered_features, feature) ? left_out : lacking).push_back(feature);
+    }
+  }
+  if (!lacking.empty()) {
+    return fmt::format("needs {}, which this processor lacks", printable(join(lacking)));
+  }
+  return left_out.empty()
+             ? ""
+             : fmt::format("needs {}, which LAYERHUB_CPU_CAPABILITY leaves out", printable(join(left_out)));
+}
+
+}  // namespace
+
 std::vector<LibraryVerdict> judge_libraries(const Metadata& metadata, const SystemFacts& facts) {
   std::vector<LibraryVerdict> verdicts;
+  const bool runs_here = metadata.backend == "cpu";  // other devices are asked per kernel, when one is chosen
   for (const LibraryInfo& library : metadata.libraries) {
-    LibraryVerdict verdict{&library, {}};
-    std::vector<std::string> missing;
-    const bool runs_here = metadata.backend == "cpu";  // other devices are asked per kernel, when one is chosen
-    for (const std::string& feature : library.features) {
-      if (runs_here &&
-          std::find(facts.cpu_features.begin(), facts.cpu_features.end(), feature) == facts.cpu_features.end()) {
-        missing.push_back(feature);
-      }
-    }
-    if (runs_here && library.capability > facts.cpu_capability) {
-      verdict.reason =
-          fmt::format("needs x86-64 level {}, {} {}", library.capability,
-                      facts.is_lowered ? "LAYERHUB_CPU_CAPABILITY leaves" : "this processor has", facts.cpu_capability);
-    } else if (!missing.empty()) {
-      verdict.reason = fmt::format("needs {}, which {}", printable(join(missing)),
-                                   facts.is_lowered ? "LAYERHUB_CPU_CAPABILITY leaves out" : "this processor lacks");
-    }
-    verdicts.push_back(std::move(verdict));
+    verdicts.push_back({&library, runs_here ? reason_against(library, facts) : ""});
   }
   std::sort(verdicts.begin(), verdicts.end(), [](const LibraryVerdict& a, const LibraryVerdict& b) {
     const auto key = [](const LibraryVerdict& v) {

@@ -27,7 +27,8 @@ struct SystemFacts {
   std::string os = "linux";
   std::uint32_t cpu_capability = 1;                  // the x86-64 level, 1 to 4
   std::vector<std::string> cpu_features;             // "amx_bf16", ... sorted; those that libraries may ask for
-  bool is_lowered = false;                           // the processor has more than that: a setting took it away
+  std::uint32_t lowered_capability = 0;              // the processor's own, where LAYERHUB_CPU_CAPABILITY lowers it
+  std::vector<std::string> lowered_features;         // those that it leaves out
   std::optional<BackendVersion> cuda, rocm, opencl;  // of the installed runtimes
   bool runtimes_unasked = false;                     // a listing: builds for devices fit whatever runtime is there
   std::array<std::optional<BackendVersion>, 3> runtimes() const { return {cuda, rocm, opencl}; }

@@ -53,14 +53,14 @@ command_line() {
 
 # A setting that layerhub would ignore would be taken for what was measured.
 check_capability() {
-  [[ ${LAYERHUB_CPU_CAPABILITY-1} =~ ^[1-4](\+.*)?$ ]] ||
+  [[ ${LAYERHUB_CPU_CAPABILITY-1} =~ ^[1-4](\+(avx_vnni|avx512_bf16|avx512_vnni|amx_bf16))*$ ]] ||
     refuse "LAYERHUB_CPU_CAPABILITY: \`$LAYERHUB_CPU_CAPABILITY\` is no level; give 1, 2, 3 or 4, or 3+avx_vnni"
 }
 
 # write_json FILE ROWS [NAME TEXT]...: one object of these texts and of what the benches appended, one row a line.
 write_json() {
   local file=$1 rows=$2 facts
-  facts=$(printf '"machine": "%s", "date": "%s"' "$(machine)" "$(date +%F)")
+  facts=$(printf '"machine": "%s", "date": "%s"' "$(machine)" "$(date -u +%F)")
   shift 2
   while [ $# -gt 1 ]; do
     facts+=", \"$1\": \"$(sed 's/[\\"]/\\&/g' <<<"$2")\""

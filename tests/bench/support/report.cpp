@@ -121,8 +121,11 @@ void Report::write(const std::string& line) const {
 int run(int argc, char** argv, Own own, int (*measure)(Report&)) {
   try {
     Report report(argc, argv);
-    const auto begins_first = [&](std::string_view text) { return report.arguments()[0].starts_with(text); };
-    if (!report.arguments().empty() && std::none_of(own.begin(), own.end(), begins_first)) {
+    const auto is_first = [&](std::string_view name) {
+      const std::string& first = report.arguments()[0];
+      return name.empty() || first == name || (name.ends_with('=') && first.starts_with(name));
+    };
+    if (!report.arguments().empty() && std::none_of(own.begin(), own.end(), is_first)) {
       fmt::print(stderr, "{}: unknown option; there are --quick and --json FILE\n", report.arguments()[0]);
       return 2;
     }

@@ -56,7 +56,8 @@ class Report {
 };
 
 // What a bench's main does. A std::exception of `measure` ends the process with one line and status 1, its folders
-// removed. own: how the arguments begin that a bench takes beside those of every one; others are refused.
+// removed. own: which argument may come first beside those of every bench: a name, NAME= for one with a value, or
+// nothing for any; others are refused.
 using Own = std::initializer_list<std::string_view>;
 int run(int argc, char** argv, Own own, int (*measure)(Report&));
 inline int run(int argc, char** argv, int (*measure)(Report&)) { return run(argc, argv, {}, measure); }

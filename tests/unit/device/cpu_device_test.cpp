@@ -64,7 +64,7 @@ TEST_CASE("LAYERHUB_CPU_CAPABILITY never gives a processor what it lacks") {
   CHECK(chosen(lowered(processor(1, {}), "3")).empty());
 }
 
-TEST_CASE("what LAYERHUB_CPU_CAPABILITY took away is not said to be lacking") {
+TEST_CASE("what LAYERHUB_CPU_CAPABILITY took away is not said to be lacking, and what is lacking not to be taken away") {
   hub::Metadata metadata;
   metadata.backend = "cpu";
   metadata.libraries.resize(1);
@@ -72,10 +72,13 @@ TEST_CASE("what LAYERHUB_CPU_CAPABILITY took away is not said to be lacking") {
   const auto reason = [&](const hub::SystemFacts& facts) { return hub::judge_libraries(metadata, facts)[0].reason; };
   library.capability = 4;
   CHECK(reason(lowered(with_everything, "3")) == "needs x86-64 level 4, LAYERHUB_CPU_CAPABILITY leaves 3");
-  CHECK(reason(lowered(processor(3, {}), "3")) == "needs x86-64 level 4, this processor has 3");
-  library.features = {"amx_bf16"};
-  CHECK(reason(lowered(with_everything, "4")) == "needs amx_bf16, which LAYERHUB_CPU_CAPABILITY leaves out");
-  CHECK(reason(processor(4, {})) == "needs amx_bf16, which this processor lacks");
+  CHECK(reason(lowered(processor(3, {"avx_vnni"}), "3")) == "needs x86-64 level 4, this processor has 3");
+  CHECK(reason(lowered(processor(3, {}), "2")) == "needs x86-64 level 4, this processor has 3");
+  library.features = {"amx_bf16", "avx512_vnni"};
+  CHECK(reason(lowered(with_everything, "4")) ==
+        "needs amx_bf16, avx512_vnni, which LAYERHUB_CPU_CAPABILITY leaves out");
+  CHECK(reason(lowered(processor(4, {"avx512_vnni"}), "4")) == "needs amx_bf16, which this processor lacks");
+  CHECK(reason(processor(4, {"amx_bf16"})) == "needs avx512_vnni, which this processor lacks");
 }
 
 TEST_CASE("a LAYERHUB_CPU_CAPABILITY that is no level changes nothing") {

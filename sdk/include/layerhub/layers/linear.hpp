@@ -80,6 +80,10 @@ inline std::vector<sdk::Example> Linear::examples() {
       all.push_back({{{"input", {rows, k}}, {"weight", {83, k}}, {"output", {rows, 83}}}, {}, {}, 1, 1.0 / 100});
     }
   }
+  for (const std::int64_t rows : {5, 7, 130}) {  // sums so long that a product takes them in parts
+    all.push_back({{{"input", {rows, 672}}, {"weight", {50, 672}}, {"output", {rows, 50}}}, {}, {}});
+    all.push_back({{{"input", {rows, 1312}}, {"weight", {34, 1312}}, {"output", {rows, 34}}}, {}, {}, 0.5, 1.0 / 100});
+  }
   all.push_back({{{"input", {550, 32}}, {"weight", {50, 32}}, {"output", {550, 50}}}, {}, {}});
   return all;
 }

@@ -61,6 +61,7 @@ inline std::vector<sdk::Example> SwiGLUMLP::examples() {
   add(21, 96, 64);
   add(1, 576, 160, 0.2);  // enough for two threads with one row, and for tiles that are claimed with many
   add(9, 576, 64, 0.2);
+  add(7, 96, 672);  // so wide that down takes its sums in parts
   add(2, 37, 45);  // for plain weights alone: no block of 32 fits
   return all;
 }
