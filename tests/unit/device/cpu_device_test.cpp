@@ -64,7 +64,7 @@ TEST_CASE("LAYERHUB_CPU_CAPABILITY never gives a processor what it lacks") {
   CHECK(chosen(lowered(processor(1, {}), "3")).empty());
 }
 
-TEST_CASE("what LAYERHUB_CPU_CAPABILITY took away is not said to be lacking, and what is lacking not to be taken away") {
+TEST_CASE("what LAYERHUB_CPU_CAPABILITY took away is told from what the processor lacks") {
   hub::Metadata metadata;
   metadata.backend = "cpu";
   metadata.libraries.resize(1);
