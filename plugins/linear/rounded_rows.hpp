@@ -243,14 +243,13 @@ class RoundedRows {
       values[i] = sdk::load(x + i * lanes, sdk::Whole{});
       squares += values[i] * values[i];
     }
-    float largest = largest_magnitude(values), outlier = 0;
-    Outlier& slot = outlier_slots(row / group_rows)[row % group_rows * blocks_ + block];
-    slot = {};
+    float largest = largest_magnitude(values);
+    Outlier outlier{};
     if (largest * largest > 0.75f * sdk::sum(squares)) [[unlikely]] {
-      slot = take_outlier(row, block, x, largest, values);
-      outlier = slot.value;
+      outlier = take_outlier(row, block, x, largest, values);
       largest = largest_magnitude(values);
     }
+    outlier_slots(row / group_rows)[row % group_rows * blocks_ + block] = outlier;
     // NaN, where it is first, stays. The inverse is a float, and zeros' scale makes no denormal products.
     const float scale = largest == 0 ? 0 : std::max(largest / 127, 0x1p-126f);
     const float inverse = 1 / std::max(scale, 0x1p-126f);
@@ -262,13 +261,11 @@ class RoundedRows {
     const int count = rows_of_group(row / group_rows);
     const int index = static_cast<int>(row % group_rows);
     std::byte* to = record(row / group_rows, block);
-    const std::int32_t sum = store_bytes(reinterpret_cast<std::int8_t*>(to) + index * rounded_block, rounded);
+    const auto sum =
+        static_cast<float>(store_bytes(reinterpret_cast<std::int8_t*>(to) + index * rounded_block, rounded));
     float* numbers = numbers_of(to, count);
     numbers[index] = scale;
-    numbers[count + index] = static_cast<float>(sum);
-    if (!have_units()) {
-      numbers[count + index] = scale * static_cast<float>(sum) + outlier;
-    }
+    numbers[count + index] = have_units() ? sum : scale * sum + outlier.value;  // units are not known yet
   }
 
   // What follows a record's values: the rows' scales, their scaled sums.

@@ -122,12 +122,12 @@ hub::SystemFacts lowered(hub::SystemFacts facts, std::string_view wanted) {
   if (level < facts.cpu_capability) {
     facts.lowered_capability = std::exchange(facts.cpu_capability, level);
   }
-  std::vector<std::string> kept;
-  for (std::string& feature : facts.cpu_features) {
-    const bool is_named = fmt::format("{}+", wanted).find(fmt::format("+{}+", feature)) != std::string::npos;
-    (is_named ? kept : facts.lowered_features).push_back(std::move(feature));
-  }
-  facts.cpu_features = std::move(kept);
+  const std::string named = fmt::format("{}+", wanted);
+  const auto left_out = std::stable_partition(
+      facts.cpu_features.begin(), facts.cpu_features.end(),
+      [&](const std::string& feature) { return named.find("+" + feature + "+") != std::string::npos; });
+  facts.lowered_features.assign(left_out, facts.cpu_features.end());
+  facts.cpu_features.erase(left_out, facts.cpu_features.end());
   return facts;
 }
 

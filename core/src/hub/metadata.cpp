@@ -320,11 +320,11 @@ bool has(const std::vector<std::string>& all, const std::string& one) {
 // Why a library can't run on the processor, or "". What a setting took away is not said to be lacking.
 std::string reason_against(const LibraryInfo& library, const SystemFacts& facts) {
   if (library.capability > facts.cpu_capability) {
-    return fmt::format(
-        "needs x86-64 level {}, {} {}", library.capability,
-        library.capability > facts.lowered_capability ? "this processor has" : "LAYERHUB_CPU_CAPABILITY leaves",
-        library.capability > facts.lowered_capability ? std::max(facts.cpu_capability, facts.lowered_capability)
-                                                      : facts.cpu_capability);
+    const std::uint32_t own = std::max(facts.cpu_capability, facts.lowered_capability);
+    return library.capability > own
+               ? fmt::format("needs x86-64 level {}, this processor has {}", library.capability, own)
+               : fmt::format("needs x86-64 level {}, LAYERHUB_CPU_CAPABILITY leaves {}", library.capability,
+                             facts.cpu_capability);
   }
   std::vector<std::string> lacking, left_out;
   for (const std::string& feature : library.features) {

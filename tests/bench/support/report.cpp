@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
