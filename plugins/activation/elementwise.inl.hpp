@@ -45,26 +45,45 @@ void for_each_run(const lh_call& call, const DLTensor& y, Body&& body) {
 // make NaN. At 100 all slopes have long reached their limits, 0 and 1.
 inline Floats bounded(Floats x) { return within(x, -100.f, 100.f); }
 
-// The derivative of x sigmoid(u(x)), given s = sigmoid(u(x)) and u'(x).
-inline Floats sigmoid_slope(Floats x, Floats s, Floats inner) { return s + bounded(x) * inner * (s * (1.f - s)); }
+// y[i] = f(x[i]) for the values that load() gives, one vector of them or two.
+template <class Function>
+Floats each(Floats x, Function f) {
+  return f(x);
+}
+template <class Function>
+FloatPair each(FloatPair x, Function f) {
+  return {f(x.even), f(x.odd)};
+}
 
-// The functions: value<T>, as exact as results of dtype T can tell, and its derivative. That is exact to a float's
-// digits, as its differences lose some, and repeats value<float>'s exponential letter for letter: a kernel that needs
-// both computes one.
+struct ValueAndSlope {
+  Floats value, slope;
+};
+
+// x sigmoid(u(x)) and its derivative, given u(x) and u'(x).
+inline ValueAndSlope sigmoid_gate(Floats x, Floats u, Floats inner_slope) {
+  const Floats s = sigmoid(u);
+  return {x * s, s + bounded(x) * inner_slope * (s * (1.f - s))};
+}
+
+// The functions: value<T>, as exact as results of dtype T can tell; and with its derivative, exact to a float's digits,
+// as its differences lose some.
 struct SiluFunction {
-  template <class T = float>
+  template <class T>
   static Floats value(Floats x) {
-    return x * sigmoid<T>(x);
+    return times_sigmoid<T>(x, x);
   }
-  static Floats slope(Floats x) { return sigmoid_slope(x, sigmoid(x), broadcast(1.f)); }
+  static ValueAndSlope with_slope(Floats x) { return sigmoid_gate(x, x, broadcast(1.f)); }
 };
 
 struct GeluFunction {
-  template <class T = float>
+  template <class T>
   static Floats value(Floats x) {
     return x * normal_cdf(x);
   }
-  static Floats slope(Floats x) { return normal_cdf(x) + bounded(x) * normal_density(x); }
+  static ValueAndSlope with_slope(Floats x) {
+    const Floats cdf = normal_cdf(x);
+    return {x * cdf, cdf + bounded(x) * normal_density(x)};
+  }
 };
 
 // u'(x) of both tanh forms; 0.134145 = 3 * 0.044715.
@@ -72,40 +91,44 @@ inline Floats tanh_inner_slope(Floats x) { return (bounded(x) * bounded(x) * 0.1
 
 // (1 + tanh(u)) / 2 = sigmoid(2 u): one exponential and no cancellation on the negative side.
 struct GeluTanhFunction {
-  template <class T = float>
+  template <class T>
   static Floats value(Floats x) {
-    return x * sigmoid<T>((x + x * x * x * 0.044715f) * 1.59576912f);
+    return times_sigmoid<T>(x, inner(x));
   }
-  static Floats slope(Floats x) {
-    return sigmoid_slope(x, sigmoid((x + x * x * x * 0.044715f) * 1.59576912f), tanh_inner_slope(x));
-  }
+  static ValueAndSlope with_slope(Floats x) { return sigmoid_gate(x, inner(x), tanh_inner_slope(x)); }
+
+ private:
+  static Floats inner(Floats x) { return (x + x * x * x * 0.044715f) * 1.59576912f; }
 };
 
 struct FastGeluFunction {
-  template <class T = float>
+  template <class T>
   static Floats value(Floats x) {
-    return x * sigmoid<T>(x * 1.59576912f * (x * x * 0.044715f + 1.f));
+    return times_sigmoid<T>(x, inner(x));
   }
-  static Floats slope(Floats x) {
-    return sigmoid_slope(x, sigmoid(x * 1.59576912f * (x * x * 0.044715f + 1.f)), tanh_inner_slope(x));
-  }
+  static ValueAndSlope with_slope(Floats x) { return sigmoid_gate(x, inner(x), tanh_inner_slope(x)); }
+
+ private:
+  static Floats inner(Floats x) { return x * 1.59576912f * (x * x * 0.044715f + 1.f); }
 };
 
 struct QuickGeluFunction {
-  template <class T = float>
+  template <class T>
   static Floats value(Floats x) {
-    return x * sigmoid<T>(x * 1.702f);
+    return times_sigmoid<T>(x, x * 1.702f);
   }
-  static Floats slope(Floats x) { return sigmoid_slope(x, sigmoid(x * 1.702f), broadcast(1.702f)); }
+  static ValueAndSlope with_slope(Floats x) { return sigmoid_gate(x, x * 1.702f, broadcast(1.702f)); }
 };
 
 // Not (x > 0 ? x : 0), which would lose NaN; the slope is 0 at the kink, and NaN stays NaN.
 struct ReluFunction {
-  template <class T = float>
+  template <class T>
   static Floats value(Floats x) {
     return x <= 0.f ? Floats{} : x;
   }
-  static Floats slope(Floats x) { return x <= 0.f ? Floats{} : (x > 0.f ? broadcast(1.f) : x); }
+  static ValueAndSlope with_slope(Floats x) {
+    return {value<float>(x), x <= 0.f ? Floats{} : (x > 0.f ? broadcast(1.f) : x)};
+  }
 };
 
 }  // namespace layerhub::activation

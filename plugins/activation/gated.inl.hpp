@@ -64,9 +64,9 @@ struct Gated {
       const T* up = row<T>(x, index) + (1 - activated) * width + column;
       write(
           row<T>(y, index) + column, columns, is_streamed,
-          [&](std::int64_t i, auto extent) {
-            return Function::template value<T>(load(gate + i, extent)) * load(up + i, extent);
-          },
+          ByPairs{[&](std::int64_t i, auto extent) {
+            return each(load(gate + i, extent), Function::template value<T>) * load(up + i, extent);
+          }},
           asked_ahead(row<const T>(x, index), width, column, is_in_order));
     });
   }
@@ -94,10 +94,10 @@ struct Gated {
                        bool is_streamed) {
     float waiting[kept];
     write(grad_gate, count, is_streamed, [&](std::int64_t i, auto extent) {
-      const Floats x = load(gate + i, extent);
+      const ValueAndSlope function = Function::with_slope(load(gate + i, extent));
       const Floats g = load(grad + i, extent);
-      store(waiting + i, g * Function::value(x), extent);
-      return g * load(up + i, extent) * Function::slope(x);
+      store(waiting + i, g * function.value, extent);
+      return g * load(up + i, extent) * function.slope;
     });
     write(grad_up, count, is_streamed, [&](std::int64_t i, auto extent) { return load(waiting + i, extent); });
   }

@@ -75,7 +75,7 @@ class SwiGLUMLPQuantized {
     multiply_two_tiles({gate_, block, gate}, {up_, block, up}, x, first, count);
     for (std::int64_t i = 0; i < count * tile_rows; i += lanes) {
       const Floats g = load(gate + i, Whole{});
-      store(gate + i, g * sigmoid(g) * load(up + i, Whole{}), Whole{});
+      store(gate + i, times_sigmoid(g, g) * load(up + i, Whole{}), Whole{});
     }
     for (std::int64_t r = 0; r < count; ++r) {
       hidden.round_block(first + r, block, gate + r * tile_rows);

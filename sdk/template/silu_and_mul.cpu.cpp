@@ -35,7 +35,7 @@ struct SiluAndMulByRow {
         const T* up = gate + width;
         write(row<T>(y, index), width, false, [&](std::int64_t i, auto extent) {
           const Floats g = load(gate + i, extent);
-          return g * sigmoid(g) * load(up + i, extent);
+          return times_sigmoid(g, g) * load(up + i, extent);
         });
       }
     });

@@ -13,9 +13,9 @@ namespace layerhub::sdk {
 
 namespace detail {
 
-// x = n ln2 + r with |r| <= ln2 / 2, and e^r = 1 + r + r^2 q(r) with q of degree 4 (relative error 3.3e-9). `shifted`
-// holds n + 127 in its low bits. For bfloat16, which has 8 binary digits: ln2 in one part, and a cubic (1.1e-4).
-template <class T = float>
+// x = n ln2 + r with |r| <= ln2 / 2, and e^r = 1 + r + r^2 q(r), by degree: that of the whole polynomial. Relative
+// errors: 6: 3.3e-9, 5: 1.5e-7, 3: 1.1e-4, which takes ln2 in one part. `shifted` holds n + 127 in its low bits.
+template <int degree>
 struct Exponential {
   Floats power, n, shifted;  // e^x = power 2^n
 
@@ -23,21 +23,41 @@ struct Exponential {
     constexpr float round = 0x1.8p23f + 127;  // adding it leaves the nearest integer in the low bits
     shifted = x * 1.44269504f + round;
     n = shifted - round;
-    if constexpr (std::is_same_v<T, bfloat16>) {
-      const Floats r = x - n * 0.693147181f;
+    Floats r;
+    if constexpr (degree < least_degree_of_two_parts) {
+      r = x - n * 0.693147181f;
+    } else {
+      r = x - n * 0.693145752f;
+      r = r - n * 1.42860677e-06f;
+    }
+    if constexpr (degree == 3) {
       power = ((r * 0.165178105f + 0.504134536f) * r + 1.00019622f) * r + 1.f;
     } else {
-      Floats r = x - n * 0.693145752f;  // ln2 in two parts: n times the first is exact
-      r = r - n * 1.42860677e-06f;
-      Floats q = r * 0.00138131450f + 0.00836941882f;
-      q = q * r + 0.0416684568f;
-      q = q * r + 0.166665148f;
-      q = q * r + 0.499999931f;
-      power = (q * r + 1.f) * r + 1.f;
+      power = (quotient(r) * r + 1.f) * r + 1.f;
     }
   }
 
-  // For -126 <= n <= 128.
+  // From here on ln2 is taken in two parts, n times the first of which is exact. One part is off by n 1.9e-9, where its
+  // product is not rounded.
+#ifdef __FMA__
+  static constexpr int least_degree_of_two_parts = 6;
+#else
+  static constexpr int least_degree_of_two_parts = 5;
+#endif
+
+  static Floats quotient(Floats r) {
+    if constexpr (degree == 5) {
+      const Floats q = r * 0.00836915098f + 0.0419175297f;
+      return (q * r + 0.166665232f) * r + 0.499989949f;
+    } else {
+      static_assert(degree == 6);
+      Floats q = r * 0.00138131450f + 0.00836941882f;
+      q = q * r + 0.0416684568f;
+      return (q * r + 0.166665148f) * r + 0.499999931f;
+    }
+  }
+
+  // For -126 <= n <= 128, where neither e^x nor x needs a case of its own. From 88.73 on to 89 it is infinity.
   Floats scaled_by_factor() const { return power * reinterpret_cast<Floats>(reinterpret_cast<Bits>(shifted) << 23); }
 #ifdef LAYERHUB_VECTOR_AVX512
   Floats scaled() const {
@@ -51,7 +71,7 @@ struct Exponential {
 
 // e^x, within 2 units in the last place; overflows to infinity above 88.72, underflows gradually to 0; NaN stays NaN.
 inline Floats exp(Floats x) {
-  const detail::Exponential<> e(within(x, -104.f, 89.f));
+  const detail::Exponential<6> e(within(x, -104.f, 89.f));
 #ifdef LAYERHUB_VECTOR_AVX512
   return e.scaled();
 #else
@@ -61,19 +81,6 @@ inline Floats exp(Floats x) {
   const Floats first = reinterpret_cast<Floats>((half + 127) << 23);
   const Floats second = reinterpret_cast<Floats>((exponent - half + 127) << 23);
   return e.power * first * second;
-#endif
-}
-
-// The same for -87 <= x <= 88, where neither x nor the result needs a case of its own. Up to 89 the result may be
-// infinity; NaN stays NaN. T: the dtype that results are meant for. bfloat16 shows no error below 1e-3: 1.1e-4 is what
-// it gets.
-template <class T = float>
-Floats exp_of_moderate(Floats x) {
-  const detail::Exponential<T> e(x);
-#ifdef LAYERHUB_VECTOR_AVX512
-  return e.scaled();
-#else
-  return e.scaled_by_factor();
 #endif
 }
 
@@ -92,17 +99,27 @@ inline Floats exp2_of_moderate(Floats x) {
   return (q * r + 1.f) * reinterpret_cast<Floats>(reinterpret_cast<Bits>(shifted) << 23);
 }
 
-// 1 / (1 + e^-x), for results of dtype T as above: for bfloat16 within 2e-4 of the value, else the quotient is exact
-// enough. Below -88.3 it is 0, being less than the smallest normal number.
+// x sigmoid(u) = x / (1 + e^-u), for results of dtype T: for bfloat16, which shows no error below 1e-3, within 2e-4 of
+// the value; for others the quotient is exact enough, and beside 1 a power of one degree less. Below u = -88.3 the sigmoid
+// may be 0, being less than the smallest normal number.
+template <class T = float>
+Floats times_sigmoid(Floats x, Floats u) {
+  const detail::Exponential<std::is_same_v<T, bfloat16> ? 3 : 5> e(-within(u, -89.f, 87.f));
+#ifdef LAYERHUB_VECTOR_AVX512
+  const Floats divisor = 1.f + e.scaled();
+  if constexpr (std::is_same_v<T, bfloat16>) {  // the quotient takes as long as all of the rest
+    return x * reinterpret_cast<Floats>(_mm512_maskz_rcp14_ps(detail::all_lanes, reinterpret_cast<__m512>(divisor)));
+  }
+  return x / divisor;
+#else
+  return x / (1.f + e.scaled_by_factor());
+#endif
+}
+
+// 1 / (1 + e^-x), likewise.
 template <class T = float>
 Floats sigmoid(Floats x) {
-  const Floats divisor = 1.f + exp_of_moderate<T>(-within(x, -89.f, 87.f));
-#ifdef LAYERHUB_VECTOR_AVX512
-  if constexpr (std::is_same_v<T, bfloat16>) {  // the quotient takes as long as all of the rest
-    return reinterpret_cast<Floats>(_mm512_maskz_rcp14_ps(detail::all_lanes, reinterpret_cast<__m512>(divisor)));
-  }
-#endif
-  return 1.f / divisor;
+  return times_sigmoid<T>(broadcast(1.f), x);
 }
 
 // The probability that a standard normal number is below x: erfc(-x / sqrt2) / 2.
