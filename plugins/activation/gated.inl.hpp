@@ -64,7 +64,7 @@ struct Gated {
       const T* up = row<T>(x, index) + (1 - activated) * width + column;
       write(
           row<T>(y, index) + column, columns, is_streamed,
-          ByPairs{[&](std::int64_t i, auto extent) {
+          ByPairs{[=](std::int64_t i, auto extent) {
             return each(load(gate + i, extent), Function::template value<T>) * load(up + i, extent);
           }},
           asked_ahead(row<const T>(x, index), width, column, is_in_order));
@@ -92,14 +92,14 @@ struct Gated {
   template <class T>
   static void run_pair(const T* gate, const T* up, const T* grad, T* grad_gate, T* grad_up, std::int64_t count,
                        bool is_streamed) {
-    float waiting[kept];
-    write(grad_gate, count, is_streamed, [&](std::int64_t i, auto extent) {
+    float memory[kept], *const waiting = memory;
+    write(grad_gate, count, is_streamed, [=](std::int64_t i, auto extent) {
       const ValueAndSlope function = Function::with_slope(load(gate + i, extent));
       const Floats g = load(grad + i, extent);
       store(waiting + i, g * function.value, extent);
       return g * load(up + i, extent) * function.slope;
     });
-    write(grad_up, count, is_streamed, [&](std::int64_t i, auto extent) { return load(waiting + i, extent); });
+    write(grad_up, count, is_streamed, [=](std::int64_t i, auto extent) { return load(waiting + i, extent); });
   }
 
   static constexpr std::int64_t kept = 1024;

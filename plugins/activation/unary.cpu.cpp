@@ -31,7 +31,7 @@ struct Unary {
     for_each_run<T>(call, y, [&](std::int64_t index, std::int64_t column, std::int64_t columns, bool is_streamed) {
       const T* from = row<T>(x, index) + column;
       write(row<T>(y, index) + column, columns, is_streamed,
-            ByPairs{[&](std::int64_t i, auto extent) {
+            ByPairs{[=](std::int64_t i, auto extent) {
               return each(load(from + i, extent), Function::template value<T>);
             }});
     });
@@ -42,7 +42,7 @@ struct Unary {
     for_each_run<T>(call, grad_x, [&](std::int64_t index, std::int64_t column, std::int64_t columns, bool is_streamed) {
       const T* from = row<T>(x, index) + column;
       const T* grad = row<T>(grad_y, index) + column;
-      write(row<T>(grad_x, index) + column, columns, is_streamed, [&](std::int64_t i, auto extent) {
+      write(row<T>(grad_x, index) + column, columns, is_streamed, [=](std::int64_t i, auto extent) {
         return load(grad + i, extent) * Function::with_slope(load(from + i, extent)).slope;
       });
     });

@@ -11,6 +11,7 @@
 #include "tiles.hpp"
 
 #include <layerhub/layers/linear.hpp>
+#include <layerhub/sdk/column_sums.hpp>
 #include <layerhub/sdk/cpu.hpp>
 #include <layerhub/sdk/kernel.hpp>
 #include <layerhub/sdk/tensor.hpp>

@@ -23,10 +23,8 @@ class LayerNorm {
 
   explicit LayerNorm(const CreateArgs& args)
       : weight_(copy_param(args.param("weight"))),
-        bias_(copy_param(args.param("bias"))),
-        epsilon_(static_cast<float>(args.real("variance_epsilon"))) {
-    bias_.resize(weight_.size());  // an absent bias is 0
-  }
+        bias_(copy_param(args.param("bias"), weight_.size())),
+        epsilon_(static_cast<float>(args.real("variance_epsilon"))) {}
 
   void update_params(const CreateArgs& args) { *this = LayerNorm(args); }
 
@@ -91,7 +89,7 @@ class LayerNorm {
     const float* bias = bias_.data();
     write(
         y, width, is_streamed,
-        [&](std::int64_t i, auto extent) {
+        [=](std::int64_t i, auto extent) {
           return (load(x + i, extent) - mean) * scale * load(weight + i, extent) + load(bias + i, extent);
         },
         prefetched(x));
@@ -103,7 +101,7 @@ class LayerNorm {
     const float count = static_cast<float>(width);
     const float mean = moments.mean, scale = moments.scale;
     const float* weight = weight_.data();
-    const auto weighted = [&](std::int64_t i, auto extent) {
+    const auto weighted = [=](std::int64_t i, auto extent) {
       return load(weight + i, extent) * load(grad_y + i, extent);  // 0 in lanes beyond a part, and so are its products
     };
     const float shift = sum_row(width, weighted) / count;
@@ -113,7 +111,7 @@ class LayerNorm {
         count;
     write(
         grad_x, width, is_streamed,
-        [&](std::int64_t i, auto extent) {
+        [=](std::int64_t i, auto extent) {
           return (weighted(i, extent) - shift - (load(x + i, extent) - mean) * scale * along_z) * scale;
         },
         prefetched(x, grad_y));
@@ -123,8 +121,7 @@ class LayerNorm {
   static Floats mean_of(float mean, Whole) { return broadcast(mean); }
   static Floats mean_of(float mean, Part part) { return first_lanes(broadcast(mean), part); }
 
-  std::vector<float> weight_;
-  std::vector<float> bias_;
+  AlignedFloats weight_, bias_;
   float epsilon_;
 };
 

@@ -6,12 +6,14 @@
 // enough for any width.
 #pragma once
 
+#include <layerhub/sdk/column_sums.hpp>
 #include <layerhub/sdk/cpu.hpp>
 #include <layerhub/sdk/kernel.hpp>
 #include <layerhub/sdk/tensor.hpp>
 #include <layerhub/sdk/vector.hpp>
 
 #include <cmath>
+#include <utility>
 #include <vector>
 
 namespace layerhub::norm {
@@ -38,14 +40,32 @@ constexpr auto norm_constraints(More... more) {
                     more...};
 }
 
-// A one-dimensional param of any float dtype and stride; empty for NULL.
-inline std::vector<float> copy_param(const DLTensor* param) {
-  std::vector<float> copy;
+// Floats that begin with a line of the cache: no vector of them, taken in order, lies across two.
+class AlignedFloats {
+ public:
+  explicit AlignedFloats(std::size_t size) : lines_(size / line_floats + 1), size_(size) {}
+
+  std::size_t size() const { return size_; }
+  float* data() { return lines_.data()->floats; }
+  const float* data() const { return lines_.data()->floats; }
+
+  static constexpr std::size_t line_floats = cache_line_bytes / sizeof(float);
+
+ private:
+  struct alignas(cache_line_bytes) Line {
+    float floats[line_floats];
+  };
+  std::vector<Line> lines_;
+  std::size_t size_;
+};
+
+// A one-dimensional param of any float dtype and stride; for NULL as many zeros as it would have.
+inline AlignedFloats copy_param(const DLTensor* param, std::size_t absent_size = 0) {
+  AlignedFloats copy(param == nullptr ? absent_size : static_cast<std::size_t>(param->shape[0]));
   if (param != nullptr) {
-    copy.resize(static_cast<std::size_t>(param->shape[0]));
     visit_float(param->dtype, [&]<class T>() {
       for (std::size_t i = 0; i < copy.size(); ++i) {
-        copy[i] = to_float(data<T>(*param)[static_cast<std::int64_t>(i) * param->strides[0]]);
+        copy.data()[i] = to_float(layerhub::sdk::data<T>(*param)[static_cast<std::int64_t>(i) * param->strides[0]]);
       }
     });
   }
@@ -56,14 +76,13 @@ inline std::vector<float> copy_param(const DLTensor* param) {
 class ColumnWeights {
  public:
   explicit ColumnWeights(const DLTensor* param)
-      : in_order_(copy_param(param)), half_((in_order_.size() + 1) / 2), by_parity_(3 * half_ + 1) {
+      : in_order_(copy_param(param)), even_((in_order_.size() + 1) / 2), odd_(in_order_.size() / 2) {
     for (std::size_t i = 0; i < in_order_.size(); ++i) {
-      by_parity_[i % 2 * half_ + i / 2] = canonical(in_order_[i]);
+      (i % 2 == 0 ? even_ : odd_).data()[i / 2] = canonical(in_order_.data()[i]);
     }
-    std::copy_n(by_parity_.begin(), half_, by_parity_.begin() + 2 * half_);
   }
 
-  // What a loop over columns holds: valid as long as the weights are.
+  // What a loop over columns holds: valid as long as the weights are. All its pairs begin at even columns, or at odd.
   class View {
    public:
     template <class Extent>
@@ -71,32 +90,39 @@ class ColumnWeights {
       return sdk::load(in_order_ + i, extent);
     }
     FloatPair load(std::int64_t i, Pair) const {
-      const float* from = by_parity_ + static_cast<std::size_t>(i) / 2;
-      if (i % 2 == 0) [[likely]] {
-        return {sdk::load(from, Whole{}), sdk::load(from + half_, Whole{})};
-      }
-      return {sdk::load(from + half_, Whole{}), sdk::load(from + 2 * half_ + 1, Whole{})};
+      const auto column = static_cast<std::uintptr_t>(2 * i);
+      return {load_every_other(even_ + column), load_every_other(odd_ + column)};
     }
 
    private:
     friend ColumnWeights;
-    explicit View(const ColumnWeights& weights)
-        : in_order_(weights.in_order_.data()), by_parity_(weights.by_parity_.data()), half_(weights.half_) {}
+    View(const ColumnWeights& weights, bool is_odd)
+        : in_order_(weights.in_order_.data()),
+          even_(reinterpret_cast<std::uintptr_t>(weights.even_.data())),
+          odd_(reinterpret_cast<std::uintptr_t>(weights.odd_.data())) {
+      if (is_odd) {
+        std::swap(even_, odd_);
+        even_ -= 2;
+        odd_ += 2;
+      }
+    }
+    static Floats load_every_other(std::uintptr_t from) {
+      return sdk::load(reinterpret_cast<const float*>(from), Whole{});
+    }
 
-    const float *in_order_, *by_parity_;
-    std::size_t half_;
+    const float* in_order_;
+    std::uintptr_t even_, odd_;  // addresses: 2 bytes for each column, a float for every other one
   };
-  View view() const { return View(*this); }
+  // first: a column that pairs begin at.
+  View view(std::int64_t first) const { return View(*this, first % 2 != 0); }
 
  private:
-  std::vector<float> in_order_;
-  std::size_t half_;
-  std::vector<float> by_parity_;  // those of even columns, of odd ones, and of even ones again
+  AlignedFloats in_order_, even_, odd_;  // of all columns, and of every other one
 };
 
-// The sum of term(i, extent) over a row of `width` elements; terms of lanes beyond a part must be 0.
+// The sum of term(i, extent) over a row of `width` elements, in lanes; terms of lanes beyond a part must be 0.
 template <class Term>
-float sum_row(std::int64_t width, Term&& term) {
+Floats sum_row_in_lanes(std::int64_t width, Term&& term) {
   Floats sums[4] = {};
   std::int64_t i = 0;
   for (; i + 4 * lanes <= width; i += 4 * lanes) {
@@ -110,12 +136,17 @@ float sum_row(std::int64_t width, Term&& term) {
   if (i < width) {
     sums[3] += term(i, Part{width - i});
   }
-  return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+template <class Term>
+float sum_row(std::int64_t width, Term&& term) {
+  return sum(sum_row_in_lanes(width, term));
 }
 
 template <class T>
-float sum_of_any_squares(const T* x, std::int64_t width) {
-  return sum_row(width, [&](std::int64_t i, auto extent) {
+Floats squares_in_lanes(const T* x, std::int64_t width) {
+  return sum_row_in_lanes(width, [&](std::int64_t i, auto extent) {
     const Floats v = load(x + i, extent);
     return v * v;
   });
@@ -146,16 +177,23 @@ inline float sum_of_bfloat16_squares(const bfloat16* x, std::int64_t width) {
 // A sum does not mind the order.
 inline float sum_of_bfloat16_squares(const bfloat16* x, std::int64_t width) {
   constexpr std::int64_t pairs = 2 * lanes;
-  Floats sums[4] = {};
+  Floats sums[8] = {};
   std::int64_t i = 0;
-  for (; i + 2 * pairs <= width; i += 2 * pairs) {
-    for (int k = 0; k < 2; ++k) {
+  for (; i + 4 * pairs <= width; i += 4 * pairs) {
+    for (int k = 0; k < 4; ++k) {
       const FloatPair v = load(x + i + k * pairs, Pair{});
       sums[2 * k] += v.even * v.even;
       sums[2 * k + 1] += v.odd * v.odd;
     }
   }
-  return sum((sums[0] + sums[1]) + (sums[2] + sums[3])) + sum_of_any_squares(x + i, width - i);
+  for (int k = 0; k < 4; ++k) {
+    sums[k] += sums[k + 4];
+  }
+  Floats total = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  if (i < width) {
+    total += squares_in_lanes(x + i, width - i);
+  }
+  return sum(total);
 }
 #endif
 
@@ -171,7 +209,7 @@ float sum_of_squares(const T* x, std::int64_t width) {
   if constexpr (std::is_same_v<T, bfloat16>) {
     return sum_of_bfloat16_squares(x, width);
   } else {
-    return sum_of_any_squares(x, width);
+    return sum(squares_in_lanes(x, width));
   }
 }
 

@@ -40,13 +40,15 @@ class ResidualRmsNorm {
             return scale_of(squares, width, epsilon_);
           },
           [&](std::int64_t index, float scale, std::int64_t width, bool is_streamed) {
+            T* const to = row<T>(y, index);
             const auto scaled = [total = total_of(index), scale, new_residual = row<T>(kept, index),
-                                 weight = weight_.view()](std::int64_t i, auto extent) {
+                                 weight = weight_.view(is_streamed ? elements_before_line(to) : 0)](std::int64_t i,
+                                                                                                    auto extent) {
               const auto v = total(i, extent);
               store(new_residual + i, v, extent);
               return v * weight.load(i, extent) * scale;
             };
-            write(row<T>(y, index), width, is_streamed, ByPairs{scaled},
+            write(to, width, is_streamed, ByPairs{scaled},
                   prefetched(row<const T>(x, index), row<const T>(residual, index)));
           });
     });

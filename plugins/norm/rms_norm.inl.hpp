@@ -66,7 +66,8 @@ class RmsNorm {
   template <class T>
   void run(const T* x, T* y, float scale, std::int64_t width, bool is_streamed) const {
     // What does not wait for the scale comes first.
-    const auto scaled = [x, scale, weight = weight_.view()](std::int64_t i, auto extent) {
+    const auto weight = weight_.view(is_streamed ? elements_before_line(y) : 0);
+    const auto scaled = [x, scale, weight](std::int64_t i, auto extent) {
       return load(x + i, extent) * weight.load(i, extent) * scale;
     };
     write(y, width, is_streamed, ByPairs{scaled}, prefetched(x));
@@ -74,14 +75,14 @@ class RmsNorm {
 
   template <class T>
   void run_backward(const T* x, const T* grad_y, T* grad_x, float scale, std::int64_t width, bool is_streamed) const {
-    const auto weight = weight_.view();
+    const auto weight = weight_.view(0);
     const float product = sum_row(width, [&](std::int64_t i, auto extent) {
       return load(x + i, extent) * weight.load(i, extent) * load(grad_y + i, extent);
     });
     const float along_x = product / static_cast<float>(width) * scale * scale;
     write(
         grad_x, width, is_streamed,
-        [&](std::int64_t i, auto extent) {
+        [=](std::int64_t i, auto extent) {
           return (weight.load(i, extent) * load(grad_y + i, extent) - load(x + i, extent) * along_x) * scale;
         },
         prefetched(x, grad_y));

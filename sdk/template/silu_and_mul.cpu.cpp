@@ -33,7 +33,7 @@ struct SiluAndMulByRow {
       for (std::int64_t index = rows.begin; index < rows.end; ++index) {
         const T* gate = row<const T>(x, index);
         const T* up = gate + width;
-        write(row<T>(y, index), width, false, [&](std::int64_t i, auto extent) {
+        write(row<T>(y, index), width, false, [=](std::int64_t i, auto extent) {
           const Floats g = load(gate + i, extent);
           return times_sigmoid(g, g) * load(up + i, extent);
         });

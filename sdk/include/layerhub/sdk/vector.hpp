@@ -286,14 +286,14 @@ inline Words halves(Bits a, Bits b) {
                                                                         reinterpret_cast<Words>(b));
 }
 
-// (a + b + 1) / 2, with no bit lost.
-inline Words average(Words a, Words b) {
+// a - b, not below 0.
+inline Words difference(Words a, Words b) {
 #if defined(LAYERHUB_VECTOR_AVX512)
-  return reinterpret_cast<Words>(_mm512_avg_epu16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+  return reinterpret_cast<Words>(_mm512_subs_epu16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
 #elif defined(__AVX2__)
-  return reinterpret_cast<Words>(_mm256_avg_epu16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+  return reinterpret_cast<Words>(_mm256_subs_epu16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
 #else
-  return reinterpret_cast<Words>(_mm_avg_epu16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+  return reinterpret_cast<Words>(_mm_subs_epu16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
 #endif
 }
 
@@ -302,8 +302,8 @@ inline Words average(Words a, Words b) {
 inline Register joined(FloatPair v) {
   const Bits a = reinterpret_cast<Bits>(v.even), b = reinterpret_cast<Bits>(v.odd);
   const Words kept = halves(a >> 16, b), cut = halves(a, b << 16);
-  // (cut + 0x7fff + the last bit kept) / 2: its first bit is what carries over.
-  return reinterpret_cast<Register>(kept + (average(cut, (kept & 1) | 0x7ffe) >> 15));
+  // One less where the last bit kept is 0, so that half of it is rounded down then.
+  return reinterpret_cast<Register>(kept + (difference(cut, ~kept & 1) >> 15));
 }
 
 #if defined(__AVX512BF16__) && defined(LAYERHUB_VECTOR_AVX512)
@@ -354,7 +354,7 @@ inline constexpr std::int64_t line_elements = cache_line_bytes / static_cast<std
 
 // [i, end) a vector at a time, and the last part.
 template <class T, class Produce>
-void write_vectors(T* y, std::int64_t i, std::int64_t end, Produce& produce) {
+void write_vectors(T* y, std::int64_t i, std::int64_t end, Produce produce) {
   for (; i + lanes <= end; i += lanes) {
     store(y + i, produce(i, Whole{}), Whole{});
   }
@@ -408,19 +408,24 @@ struct Unprepared {
   void operator()(std::int64_t) const {}
 };
 
+// How many elements of y write() leaves to vectors before it streams whole lines, and where pairs begin then.
+template <class T>
+std::int64_t elements_before_line(const T* y) {
+  return static_cast<std::int64_t>(-reinterpret_cast<std::uintptr_t>(y) % cache_line_bytes / sizeof(T));
+}
+
 // Writes y[i] = produce(i)[lane] for i < count, a register at a time: produce(begin, Extent) returns the values from
 // `begin`. is_streamed: past the cache, for results too large to be found there again; stream_end() follows.
 // prepare(begin) is then called once for each line of y, for what is asked for ahead. Values that produce loads from y
-// itself, at the same elements, are read before they are overwritten.
+// itself, at the same elements, are read before they are overwritten. What produce captures by value is in registers
+// all along; what it refers to may be one of y's elements, for all that the compiler knows, and is loaded each time.
 template <class T, class Produce, class Prepare = Unprepared>
-void write(T* y, std::int64_t count, bool is_streamed, Produce&& produce, Prepare&& prepare = {}) {
+[[gnu::always_inline]] inline void write(T* y, std::int64_t count, bool is_streamed, Produce produce,
+                                         Prepare prepare = {}) {
   constexpr std::int64_t step = detail::register_elements<T>, line = detail::line_elements<T>;
   std::int64_t i = 0;
   if (is_streamed) {
-    const auto beyond_line =
-        static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(y) % cache_line_bytes / sizeof(T));
-    const std::int64_t head = beyond_line == 0 ? 0 : line - beyond_line;
-    if (head <= count) {
+    if (const std::int64_t head = elements_before_line(y); head <= count) {
       detail::write_vectors(y, 0, head, produce);
       for (i = head; i + line <= count; i += line) {
         prepare(i);
@@ -430,11 +435,14 @@ void write(T* y, std::int64_t count, bool is_streamed, Produce&& produce, Prepar
       }
     }
   } else {
+#pragma GCC unroll 2
     for (; i + step <= count; i += step) {
       detail::store_bits(y + i, detail::produce_register<T>(i, produce), Whole{});
     }
   }
-  detail::write_vectors(y, i, count, produce);
+  if (i < count) {
+    detail::write_vectors(y, i, count, produce);
+  }
 }
 
 // The sum of all lanes: halves are added until one is left.
@@ -449,52 +457,6 @@ inline float sum(Floats v) {
   }
   const Quarter pairs = quarters[0] + __builtin_shufflevector(quarters[0], quarters[0], 2, 3, 0, 1);
   return pairs[0] + pairs[1];
-}
-
-namespace detail {
-
-// The sums of term(r, column + v lanes, extent) over r < rows, for v < vectors: in blocks, so that the rounding errors
-// add up within a block and among the blocks, not over all rows.
-template <int vectors, class Y, class Term, class Extent>
-void write_column_block(Y* y, std::int64_t column, std::int64_t rows, Term& term, Extent extent) {
-  constexpr std::int64_t block_rows = 128;
-  Floats totals[vectors] = {};
-  for (std::int64_t begin = 0; begin < rows; begin += block_rows) {
-    const std::int64_t end = rows - begin < block_rows ? rows : begin + block_rows;
-    Floats sums[vectors] = {};
-    for (std::int64_t r = begin; r < end; ++r) {
-      for (int v = 0; v < vectors; ++v) {
-        sums[v] += term(r, column + v * lanes, extent);
-      }
-    }
-    for (int v = 0; v < vectors; ++v) {
-      totals[v] += sums[v];
-    }
-  }
-  for (int v = 0; v < vectors; ++v) {
-    store(y + column + v * lanes, totals[v], extent);
-  }
-}
-
-}  // namespace detail
-
-// Work on columns is cut at multiples of it, so that a column always falls into the same lane of the same loop.
-inline constexpr std::int64_t column_grain = 64;
-
-// Writes y[c] = the sum of term(r, c) over all r < rows, for begin <= c < end: term(r, c, Extent) returns the values
-// from column c. begin is a multiple of column_grain; the order of additions depends on nothing but `rows`.
-template <class Y, class Term>
-void write_column_sums(Y* y, std::int64_t begin, std::int64_t end, std::int64_t rows, Term&& term) {
-  std::int64_t column = begin;
-  for (; column + 4 * lanes <= end; column += 4 * lanes) {
-    detail::write_column_block<4>(y, column, rows, term, Whole{});
-  }
-  for (; column + lanes <= end; column += lanes) {
-    detail::write_column_block<1>(y, column, rows, term, Whole{});
-  }
-  if (column < end) {
-    detail::write_column_block<1>(y, column, rows, term, Part{end - column});
-  }
 }
 
 }  // namespace layerhub::sdk
