@@ -14,10 +14,18 @@ namespace layerhub::sdk {
 namespace detail {
 
 // x = n ln2 + r with |r| <= ln2 / 2, and e^r = 1 + r + r^2 q(r), by degree: that of the whole polynomial. Relative
-// errors: 6: 3.3e-9, 5: 1.5e-7, 3: 1.1e-4, which takes ln2 in one part. `shifted` holds n + 127 in its low bits.
+// errors: 6: 3.3e-9, 5: 1.5e-7, 3: 1.1e-4. `shifted` holds n + 127 in its low bits.
 template <int degree>
 struct Exponential {
   Floats power, n, shifted;  // e^x = power 2^n
+
+  // From here on ln2 is taken in two parts, n times the first of which is exact. Below, n times one part is off by
+  // n 1.9e-9 where the product is not rounded.
+#ifdef __FMA__
+  static constexpr int least_degree_of_two_parts = 6;
+#else
+  static constexpr int least_degree_of_two_parts = 5;
+#endif
 
   explicit Exponential(Floats x) {
     constexpr float round = 0x1.8p23f + 127;  // adding it leaves the nearest integer in the low bits
@@ -36,14 +44,6 @@ struct Exponential {
       power = (quotient(r) * r + 1.f) * r + 1.f;
     }
   }
-
-  // From here on ln2 is taken in two parts, n times the first of which is exact. One part is off by n 1.9e-9, where its
-  // product is not rounded.
-#ifdef __FMA__
-  static constexpr int least_degree_of_two_parts = 6;
-#else
-  static constexpr int least_degree_of_two_parts = 5;
-#endif
 
   static Floats quotient(Floats r) {
     if constexpr (degree == 5) {
@@ -100,8 +100,8 @@ inline Floats exp2_of_moderate(Floats x) {
 }
 
 // x sigmoid(u) = x / (1 + e^-u), for results of dtype T: for bfloat16, which shows no error below 1e-3, within 2e-4 of
-// the value; for others the quotient is exact enough, and beside 1 a power of one degree less. Below u = -88.3 the sigmoid
-// may be 0, being less than the smallest normal number.
+// the value, else within 5e-7, for which a power of one degree less does beside 1. Below u = -88.3 the sigmoid may be
+// 0, being less than the smallest normal number.
 template <class T = float>
 Floats times_sigmoid(Floats x, Floats u) {
   const detail::Exponential<std::is_same_v<T, bfloat16> ? 3 : 5> e(-within(u, -89.f, 87.f));
