@@ -45,14 +45,14 @@ void for_each_run(const lh_call& call, const DLTensor& y, Body&& body) {
 // make NaN. At 100 all slopes have long reached their limits, 0 and 1.
 inline Floats bounded(Floats x) { return within(x, -100.f, 100.f); }
 
-// y[i] = f(x[i]) for the values that load() gives, one vector of them or two.
-template <class Function>
-Floats each(Floats x, Function f) {
-  return f(x);
+// A function's values of what load() gives, one vector or two.
+template <class Function, class T>
+[[gnu::always_inline]] inline Floats value_of(Floats x) {
+  return Function::template value<T>(x);
 }
-template <class Function>
-FloatPair each(FloatPair x, Function f) {
-  return {f(x.even), f(x.odd)};
+template <class Function, class T>
+[[gnu::always_inline]] inline FloatPair value_of(FloatPair x) {
+  return {Function::template value<T>(x.even), Function::template value<T>(x.odd)};
 }
 
 struct ValueAndSlope {
@@ -60,27 +60,27 @@ struct ValueAndSlope {
 };
 
 // x sigmoid(u(x)) and its derivative, given u(x) and u'(x).
-inline ValueAndSlope sigmoid_gate(Floats x, Floats u, Floats inner_slope) {
+[[gnu::always_inline]] inline ValueAndSlope sigmoid_gate(Floats x, Floats u, Floats inner_slope) {
   const Floats s = sigmoid(u);
   return {x * s, s + bounded(x) * inner_slope * (s * (1.f - s))};
 }
 
-// The functions: value<T>, as exact as results of dtype T can tell; and with its derivative, exact to a float's digits,
-// as its differences lose some.
+// The functions: value<T>, as exact as results of dtype T can tell; and with its derivative, as exact as float32 asks
+// for, since differences lose some digits. Inlined: a call for each vector would cost as much as some of them.
 struct SiluFunction {
   template <class T>
-  static Floats value(Floats x) {
+  [[gnu::always_inline]] static Floats value(Floats x) {
     return times_sigmoid<T>(x, x);
   }
-  static ValueAndSlope with_slope(Floats x) { return sigmoid_gate(x, x, broadcast(1.f)); }
+  [[gnu::always_inline]] static ValueAndSlope with_slope(Floats x) { return sigmoid_gate(x, x, broadcast(1.f)); }
 };
 
 struct GeluFunction {
   template <class T>
-  static Floats value(Floats x) {
+  [[gnu::always_inline]] static Floats value(Floats x) {
     return x * normal_cdf(x);
   }
-  static ValueAndSlope with_slope(Floats x) {
+  [[gnu::always_inline]] static ValueAndSlope with_slope(Floats x) {
     const Floats cdf = normal_cdf(x);
     return {x * cdf, cdf + bounded(x) * normal_density(x)};
   }
@@ -92,10 +92,12 @@ inline Floats tanh_inner_slope(Floats x) { return (bounded(x) * bounded(x) * 0.1
 // (1 + tanh(u)) / 2 = sigmoid(2 u): one exponential and no cancellation on the negative side.
 struct GeluTanhFunction {
   template <class T>
-  static Floats value(Floats x) {
+  [[gnu::always_inline]] static Floats value(Floats x) {
     return times_sigmoid<T>(x, inner(x));
   }
-  static ValueAndSlope with_slope(Floats x) { return sigmoid_gate(x, inner(x), tanh_inner_slope(x)); }
+  [[gnu::always_inline]] static ValueAndSlope with_slope(Floats x) {
+    return sigmoid_gate(x, inner(x), tanh_inner_slope(x));
+  }
 
  private:
   static Floats inner(Floats x) { return (x + x * x * x * 0.044715f) * 1.59576912f; }
@@ -103,10 +105,12 @@ struct GeluTanhFunction {
 
 struct FastGeluFunction {
   template <class T>
-  static Floats value(Floats x) {
+  [[gnu::always_inline]] static Floats value(Floats x) {
     return times_sigmoid<T>(x, inner(x));
   }
-  static ValueAndSlope with_slope(Floats x) { return sigmoid_gate(x, inner(x), tanh_inner_slope(x)); }
+  [[gnu::always_inline]] static ValueAndSlope with_slope(Floats x) {
+    return sigmoid_gate(x, inner(x), tanh_inner_slope(x));
+  }
 
  private:
   static Floats inner(Floats x) { return x * 1.59576912f * (x * x * 0.044715f + 1.f); }
@@ -114,19 +118,21 @@ struct FastGeluFunction {
 
 struct QuickGeluFunction {
   template <class T>
-  static Floats value(Floats x) {
+  [[gnu::always_inline]] static Floats value(Floats x) {
     return times_sigmoid<T>(x, x * 1.702f);
   }
-  static ValueAndSlope with_slope(Floats x) { return sigmoid_gate(x, x * 1.702f, broadcast(1.702f)); }
+  [[gnu::always_inline]] static ValueAndSlope with_slope(Floats x) {
+    return sigmoid_gate(x, x * 1.702f, broadcast(1.702f));
+  }
 };
 
 // Not (x > 0 ? x : 0), which would lose NaN; the slope is 0 at the kink, and NaN stays NaN.
 struct ReluFunction {
   template <class T>
-  static Floats value(Floats x) {
+  [[gnu::always_inline]] static Floats value(Floats x) {
     return x <= 0.f ? Floats{} : x;
   }
-  static ValueAndSlope with_slope(Floats x) {
+  [[gnu::always_inline]] static ValueAndSlope with_slope(Floats x) {
     return {value<float>(x), x <= 0.f ? Floats{} : (x > 0.f ? broadcast(1.f) : x)};
   }
 };

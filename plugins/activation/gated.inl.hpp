@@ -62,12 +62,10 @@ struct Gated {
     for_each_run<T>(call, y, [&](std::int64_t index, std::int64_t column, std::int64_t columns, bool is_streamed) {
       const T* gate = row<T>(x, index) + activated * width + column;
       const T* up = row<T>(x, index) + (1 - activated) * width + column;
-      write(
-          row<T>(y, index) + column, columns, is_streamed,
-          ByPairs{[=](std::int64_t i, auto extent) {
-            return each(load(gate + i, extent), Function::template value<T>) * load(up + i, extent);
-          }},
-          asked_ahead(row<const T>(x, index), width, column, is_in_order));
+      write(row<T>(y, index) + column, columns, is_streamed, ByPairs{[=](std::int64_t i, auto extent) {
+              return value_of<Function, T>(load(gate + i, extent)) * load(up + i, extent);
+            }},
+            asked_ahead(row<const T>(x, index), width, column, is_in_order));
     });
   }
 
@@ -92,7 +90,7 @@ struct Gated {
   template <class T>
   static void run_pair(const T* gate, const T* up, const T* grad, T* grad_gate, T* grad_up, std::int64_t count,
                        bool is_streamed) {
-    float memory[kept], *const waiting = memory;
+    float memory[kept], *const waiting = memory;  // a pointer, which a copy of what writes copies
     write(grad_gate, count, is_streamed, [=](std::int64_t i, auto extent) {
       const ValueAndSlope function = Function::with_slope(load(gate + i, extent));
       const Floats g = load(grad + i, extent);

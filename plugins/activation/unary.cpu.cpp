@@ -31,9 +31,7 @@ struct Unary {
     for_each_run<T>(call, y, [&](std::int64_t index, std::int64_t column, std::int64_t columns, bool is_streamed) {
       const T* from = row<T>(x, index) + column;
       write(row<T>(y, index) + column, columns, is_streamed,
-            ByPairs{[=](std::int64_t i, auto extent) {
-              return each(load(from + i, extent), Function::template value<T>);
-            }});
+            ByPairs{[=](std::int64_t i, auto extent) { return value_of<Function, T>(load(from + i, extent)); }});
     });
   }
 

@@ -2,8 +2,8 @@
 // What the norms share: their params as float32, made once in create(), and rows given out to the host's threads.
 //
 // A row is never split: its sum has one order, so the bits do not depend on the number of threads. Sums run
-// in four vectors, which hides the latency of addition and keeps each chain short, so float32 is exact
-// enough for any width.
+// in four vectors or eight, which hides the latency of addition and keeps each chain short, so float32 is
+// exact enough for any width.
 #pragma once
 
 #include <layerhub/sdk/column_sums.hpp>
@@ -13,8 +13,9 @@
 #include <layerhub/sdk/vector.hpp>
 
 #include <cmath>
+#include <memory>
+#include <new>
 #include <utility>
-#include <vector>
 
 namespace layerhub::norm {
 
@@ -40,22 +41,21 @@ constexpr auto norm_constraints(More... more) {
                     more...};
 }
 
-// Floats that begin with a line of the cache: no vector of them, taken in order, lies across two.
+// Floats, 0 at first, that begin with a line of the cache: no vector of them, taken in order, lies across two.
 class AlignedFloats {
  public:
-  explicit AlignedFloats(std::size_t size) : lines_(size / line_floats + 1), size_(size) {}
+  explicit AlignedFloats(std::size_t size) : floats_(new (alignment) float[size]()), size_(size) {}
 
   std::size_t size() const { return size_; }
-  float* data() { return lines_.data()->floats; }
-  const float* data() const { return lines_.data()->floats; }
-
-  static constexpr std::size_t line_floats = cache_line_bytes / sizeof(float);
+  float* data() { return floats_.get(); }
+  const float* data() const { return floats_.get(); }
 
  private:
-  struct alignas(cache_line_bytes) Line {
-    float floats[line_floats];
+  static constexpr std::align_val_t alignment{cache_line_bytes};
+  struct Free {
+    void operator()(float* floats) const { ::operator delete[](floats, alignment); }
   };
-  std::vector<Line> lines_;
+  std::unique_ptr<float[], Free> floats_;
   std::size_t size_;
 };
 
@@ -65,7 +65,7 @@ inline AlignedFloats copy_param(const DLTensor* param, std::size_t absent_size =
   if (param != nullptr) {
     visit_float(param->dtype, [&]<class T>() {
       for (std::size_t i = 0; i < copy.size(); ++i) {
-        copy.data()[i] = to_float(layerhub::sdk::data<T>(*param)[static_cast<std::int64_t>(i) * param->strides[0]]);
+        copy.data()[i] = to_float(data<T>(*param)[static_cast<std::int64_t>(i) * param->strides[0]]);
       }
     });
   }

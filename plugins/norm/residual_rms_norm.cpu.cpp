@@ -42,8 +42,7 @@ class ResidualRmsNorm {
           [&](std::int64_t index, float scale, std::int64_t width, bool is_streamed) {
             T* const to = row<T>(y, index);
             const auto scaled = [total = total_of(index), scale, new_residual = row<T>(kept, index),
-                                 weight = weight_.view(is_streamed ? elements_before_line(to) : 0)](std::int64_t i,
-                                                                                                    auto extent) {
+                                 weight = weight_.view(first_register(to, is_streamed))](std::int64_t i, auto extent) {
               const auto v = total(i, extent);
               store(new_residual + i, v, extent);
               return v * weight.load(i, extent) * scale;

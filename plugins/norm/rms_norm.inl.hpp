@@ -66,7 +66,7 @@ class RmsNorm {
   template <class T>
   void run(const T* x, T* y, float scale, std::int64_t width, bool is_streamed) const {
     // What does not wait for the scale comes first.
-    const auto weight = weight_.view(is_streamed ? elements_before_line(y) : 0);
+    const auto weight = weight_.view(first_register(y, is_streamed));
     const auto scaled = [x, scale, weight](std::int64_t i, auto extent) {
       return load(x + i, extent) * weight.load(i, extent) * scale;
     };

@@ -81,7 +81,7 @@ enum {
 
 enum { /* traits of a kernel. Training is supported iff backward != NULL. */
   LH_TRAIT_CAPTURE_SAFE = 1u,
-  LH_TRAIT_DETERMINISTIC = 2u, /* same inputs, same bits, for any number of threads */
+  LH_TRAIT_DETERMINISTIC = 2u, /* same inputs, same bits, for any number of threads; any NaN is as good as another */
   LH_TRAIT_NO_HOST_SYNC = 4u,
   LH_TRAIT_OWNS_PARAMS = 8u, /* create() copied the params: the host may give its own away. Not in training. */
   LH_TRAIT_NO_WORKSPACE = 16u, /* forward needs no workspace and the constraints fix the shapes: infer() is asked in

@@ -123,8 +123,9 @@ TEST_CASE("the pairs that write asks for begin at a line of the cache where they
         return load(&y[offset + static_cast<std::size_t>(i)], extent);
       };
       write(&y[offset], 128, is_streamed, ByPairs{seen});
+      if (!detail::rounds_pairs) continue;  // an instruction does: there are none
       REQUIRE(!pairs.empty());
-      CHECK(pairs.front() == (is_streamed ? elements_before_line(&y[offset]) : 0));
+      CHECK(pairs.front() == first_register(&y[offset], is_streamed));
       CHECK((!is_streamed ||
              reinterpret_cast<std::uintptr_t>(&y[offset + static_cast<std::size_t>(pairs.front())]) % 64 == 0));
       for (const std::int64_t i : pairs) CHECK((i - pairs.front()) % (2 * lanes) == 0);

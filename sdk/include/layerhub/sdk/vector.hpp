@@ -3,8 +3,8 @@
 //
 // Floats has the compiler's own operators (+, *, <, ?:). What differs between levels stands here and nowhere
 // else: loading and storing the three float dtypes, parts of a vector at the end of a row, stores past the
-// cache. Arithmetic on a part is that on a whole vector: a row's last elements get the same bits wherever
-// the row is cut.
+// cache. Arithmetic on a part is that on a whole vector: a row's last elements get the same bits, NaN's
+// aside, wherever the row is cut.
 #pragma once
 
 #include <layerhub/sdk/dtype.hpp>
@@ -311,6 +311,10 @@ inline constexpr bool rounds_pairs = false;  // an instruction does
 #else
 inline constexpr bool rounds_pairs = true;
 #endif
+template <class T, class Produce>
+inline constexpr bool writes_pairs = std::is_same_v<T, bfloat16>&& rounds_pairs&& requires {
+  Produce::gives_pairs;
+};
 
 // The elements that `produce` gives from i on, as they stand in memory. A call for each register would load what
 // `produce` captured, and every constant, anew.
@@ -318,7 +322,7 @@ template <class T, class Produce>
 [[gnu::always_inline]] inline Register produce_register(std::int64_t i, Produce& produce) {
   if constexpr (sizeof(T) == sizeof(float)) {
     return reinterpret_cast<Register>(produce(i, Whole{}));
-  } else if constexpr (std::is_same_v<T, bfloat16> && rounds_pairs && requires { Produce::gives_pairs; }) {
+  } else if constexpr (writes_pairs<T, Produce>) {
     return joined(produce(i, Pair{}));
   } else {
     const Floats low = produce(i, Whole{});
@@ -408,26 +412,29 @@ struct Unprepared {
   void operator()(std::int64_t) const {}
 };
 
-// How many elements of y write() leaves to vectors before it streams whole lines, and where pairs begin then.
+// Where the first register of y that write() fills begins, and with it the first pair: at a line of the cache where it
+// streams.
 template <class T>
-std::int64_t elements_before_line(const T* y) {
-  return static_cast<std::int64_t>(-reinterpret_cast<std::uintptr_t>(y) % cache_line_bytes / sizeof(T));
+std::int64_t first_register(const T* y, bool is_streamed) {
+  const auto before_line = -reinterpret_cast<std::uintptr_t>(y) % cache_line_bytes / sizeof(T);
+  return is_streamed ? static_cast<std::int64_t>(before_line) : 0;
 }
 
 // Writes y[i] = produce(i)[lane] for i < count, a register at a time: produce(begin, Extent) returns the values from
 // `begin`. is_streamed: past the cache, for results too large to be found there again; stream_end() follows.
 // prepare(begin) is then called once for each line of y, for what is asked for ahead. Values that produce loads from y
-// itself, at the same elements, are read before they are overwritten. What produce captures by value is in registers
-// all along; what it refers to may be one of y's elements, for all that the compiler knows, and is loaded each time.
+// itself, at the same elements, are read before they are overwritten. produce is copied, and keeps nothing from one call
+// to the next: what it captures by value can stay in registers, while what it refers to may be one of y's elements, for
+// all that the compiler knows.
 template <class T, class Produce, class Prepare = Unprepared>
 [[gnu::always_inline]] inline void write(T* y, std::int64_t count, bool is_streamed, Produce produce,
                                          Prepare prepare = {}) {
   constexpr std::int64_t step = detail::register_elements<T>, line = detail::line_elements<T>;
   std::int64_t i = 0;
   if (is_streamed) {
-    if (const std::int64_t head = elements_before_line(y); head <= count) {
-      detail::write_vectors(y, 0, head, produce);
-      for (i = head; i + line <= count; i += line) {
+    if (const std::int64_t first = first_register(y, true); first <= count) {
+      detail::write_vectors(y, 0, first, produce);
+      for (i = first; i + line <= count; i += line) {
         prepare(i);
         for (std::int64_t k = 0; k < line; k += step) {
           detail::stream_register(y + i + k, detail::produce_register<T>(i + k, produce));
