@@ -423,9 +423,9 @@ std::int64_t first_register(const T* y, bool is_streamed) {
 // Writes y[i] = produce(i)[lane] for i < count, a register at a time: produce(begin, Extent) returns the values from
 // `begin`. is_streamed: past the cache, for results too large to be found there again; stream_end() follows.
 // prepare(begin) is then called once for each line of y, for what is asked for ahead. Values that produce loads from y
-// itself, at the same elements, are read before they are overwritten. produce is copied, and keeps nothing from one call
-// to the next: what it captures by value can stay in registers, while what it refers to may be one of y's elements, for
-// all that the compiler knows.
+// itself, at the same elements, are read before they are overwritten. produce is copied, and keeps nothing from one
+// call to the next: what it captures by value can stay in registers, while what it refers to may be one of y's
+// elements, for all that the compiler knows.
 template <class T, class Produce, class Prepare = Unprepared>
 [[gnu::always_inline]] inline void write(T* y, std::int64_t count, bool is_streamed, Produce produce,
                                          Prepare prepare = {}) {

@@ -14,8 +14,8 @@ namespace layerhub::sdk {
 namespace detail {
 
 // x = n ln2 + r with |r| <= ln2 / 2, and e^r = 1 + r + r^2 q(r), by degree: that of the whole polynomial, of which the
-// cubic has another second coefficient. Relative errors: 6: 3.3e-9, 5: 1.5e-7, 3: 1.1e-4. `shifted` holds n + 127 in its
-// low bits.
+// cubic has another second coefficient. Relative errors: 6: 3.3e-9, 5: 1.5e-7, 3: 1.1e-4. `shifted` holds n + 127 in
+// its low bits.
 template <int degree>
 struct Exponential {
   Floats power, n, shifted;  // e^x = power 2^n
