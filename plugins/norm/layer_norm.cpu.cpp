@@ -17,7 +17,7 @@ class LayerNorm {
  public:
   static constexpr std::uint32_t traits = norm_traits;
   static constexpr auto constraints = norm_constraints(strided_ok("bias"), may_alias("output", "hidden_states"));
-  // Where a row is nearly constant, the rounding of its mean is magnified by up to 1 / sqrt(variance_epsilon).
+  // Where a row is nearly constant, the rounding of a sum is magnified by up to 1 / sqrt(variance_epsilon).
   static constexpr std::array tolerances{Tolerance{f32, 1e-5, 4e-5}, Tolerance{bf16, 8e-3, 1e-3},
                                          Tolerance{f16, 1e-3, 1e-4}};
 
@@ -54,8 +54,7 @@ class LayerNorm {
           [&](auto... of_row) { run_backward(of_row...); });
       write_param_gradient(call.host, call.grad_in[1], row_count(x),
                            [&](std::int64_t index, std::int64_t column, auto extent) {
-                             const auto [mean, scale] = moments[index];
-                             return (load(row<const T>(x, index) + column, extent) - mean) * scale *
+                             return moments[index].normalized(load(row<const T>(x, index) + column, extent)) *
                                     load(row<const T>(grad_y, index) + column, extent);
                            });
       write_param_gradient(call.host, call.grad_in[2], row_count(x),
@@ -66,31 +65,42 @@ class LayerNorm {
   }
 
  private:
-  // Of a row: its mean, and 1 / the deviation from it.
+  // Of a row: its mean as rounded to float32, by how much the mean is more, and 1 / the deviation from it. The rounding
+  // alone would be all that is left of a nearly constant row.
   struct Moments {
-    float mean, scale;
+    float mean, shift, scale;
+
+    Floats normalized(Floats x) const { return (x - mean - shift) * scale; }
+  };
+
+  // Sums of what is left of elements without their rounded mean, and of its squares.
+  struct Deviations {
+    Floats first, squares;
+
+    friend Deviations operator+(Deviations a, Deviations b) { return {a.first + b.first, a.squares + b.squares}; }
   };
 
   template <class T>
   Moments moments_of(const T* x, std::int64_t width) const {
     const float count = static_cast<float>(width);
     const float mean = sum_row(width, [&](std::int64_t i, auto extent) { return load(x + i, extent); }) / count;
-    const float squares = sum_row(width, [&](std::int64_t i, auto extent) {
+    const auto sums = sum_row_in_lanes<Deviations>(width, [&](std::int64_t i, auto extent) {
       const Floats v = load(x + i, extent) - mean_of(mean, extent);
-      return v * v;
+      return Deviations{v, v * v};
     });
-    return {mean, 1.f / std::sqrt(squares / count + epsilon_)};
+    const float shift = sum(sums.first) / count;
+    const float variance = sum(sums.squares) / count - shift * shift;
+    return {mean, shift, 1.f / std::sqrt((variance < 0 ? 0 : variance) + epsilon_)};
   }
 
   template <class T>
   void run(const T* x, T* y, Moments moments, std::int64_t width, bool is_streamed) const {
-    const float mean = moments.mean, scale = moments.scale;
     const float* weight = weight_.data();
     const float* bias = bias_.data();
     write(
         y, width, is_streamed,
         [=](std::int64_t i, auto extent) {
-          return (load(x + i, extent) - mean) * scale * load(weight + i, extent) + load(bias + i, extent);
+          return moments.normalized(load(x + i, extent)) * load(weight + i, extent) + load(bias + i, extent);
         },
         prefetched(x));
   }
@@ -99,7 +109,6 @@ class LayerNorm {
   void run_backward(const T* x, const T* grad_y, T* grad_x, Moments moments, std::int64_t width,
                     bool is_streamed) const {
     const float count = static_cast<float>(width);
-    const float mean = moments.mean, scale = moments.scale;
     const float* weight = weight_.data();
     const auto weighted = [=](std::int64_t i, auto extent) {
       return load(weight + i, extent) * load(grad_y + i, extent);  // 0 in lanes beyond a part, and so are its products
@@ -107,12 +116,12 @@ class LayerNorm {
     const float shift = sum_row(width, weighted) / count;
     const float along_z =
         sum_row(width, [&](std::int64_t i,
-                           auto extent) { return (load(x + i, extent) - mean) * scale * weighted(i, extent); }) /
+                           auto extent) { return moments.normalized(load(x + i, extent)) * weighted(i, extent); }) /
         count;
     write(
         grad_x, width, is_streamed,
         [=](std::int64_t i, auto extent) {
-          return (weighted(i, extent) - shift - (load(x + i, extent) - mean) * scale * along_z) * scale;
+          return (weighted(i, extent) - shift - moments.normalized(load(x + i, extent)) * along_z) * moments.scale;
         },
         prefetched(x, grad_y));
   }

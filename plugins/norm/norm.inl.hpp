@@ -2,8 +2,8 @@
 // What the norms share: their params as float32, made once in create(), and rows given out to the host's threads.
 //
 // A row is never split: its sum has one order, so the bits do not depend on the number of threads. Sums run
-// in four vectors or eight, which hides the latency of addition and keeps each chain short, so float32 is
-// exact enough for any width.
+// in four vectors or eight, which hides the latency of addition, and in blocks, which keeps each chain short,
+// so float32 is exact enough for any width.
 #pragma once
 
 #include <layerhub/sdk/column_sums.hpp>
@@ -120,23 +120,42 @@ class ColumnWeights {
   AlignedFloats in_order_, even_, odd_;  // of all columns, and of every other one
 };
 
-// The sum of term(i, extent) over a row of `width` elements, in lanes; terms of lanes beyond a part must be 0.
-template <class Term>
-Floats sum_row_in_lanes(std::int64_t width, Term&& term) {
-  Floats sums[4] = {};
-  std::int64_t i = 0;
-  for (; i + 4 * lanes <= width; i += 4 * lanes) {
+// The sum of term(i, extent) over the elements [begin, end) of a row, in lanes; terms of lanes beyond a part must be 0.
+// Sums: Floats, or what has + as they do.
+template <class Sums, class Term>
+Sums sum_block_in_lanes(std::int64_t begin, std::int64_t end, Term&& term) {
+  Sums sums[4] = {};
+  std::int64_t i = begin;
+  for (; i + 4 * lanes <= end; i += 4 * lanes) {
     for (int k = 0; k < 4; ++k) {
-      sums[k] += term(i + k * lanes, Whole{});
+      sums[k] = sums[k] + term(i + k * lanes, Whole{});
     }
   }
-  for (int k = 0; i + lanes <= width; i += lanes, ++k) {
-    sums[k] += term(i, Whole{});
+  for (int k = 0; i + lanes <= end; i += lanes, ++k) {
+    sums[k] = sums[k] + term(i, Whole{});
   }
-  if (i < width) {
-    sums[3] += term(i, Part{width - i});
+  if (i < end) {
+    sums[3] = sums[3] + term(i, Part{end - i});
   }
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+// sum_block(begin, end), added up over blocks of a row: rounding errors grow within a block and with the number of
+// blocks, not with the width.
+template <class SumBlock>
+auto sum_of_blocks(std::int64_t width, SumBlock&& sum_block) {
+  constexpr std::int64_t block = 8192;
+  auto sums = sum_block(std::int64_t{0}, width < block ? width : block);
+  for (std::int64_t begin = block; begin < width; begin += block) {
+    sums = sums + sum_block(begin, width - begin < block ? width : begin + block);
+  }
+  return sums;
+}
+
+template <class Sums = Floats, class Term>
+Sums sum_row_in_lanes(std::int64_t width, Term&& term) {
+  return sum_of_blocks(
+      width, [&](std::int64_t begin, std::int64_t end) { return sum_block_in_lanes<Sums>(begin, end, term); });
 }
 
 template <class Term>
@@ -207,7 +226,8 @@ inline float scale_of(float squares, std::int64_t width, float epsilon) {
 template <class T>
 float sum_of_squares(const T* x, std::int64_t width) {
   if constexpr (std::is_same_v<T, bfloat16>) {
-    return sum_of_bfloat16_squares(x, width);
+    return sum_of_blocks(
+        width, [x](std::int64_t begin, std::int64_t end) { return sum_of_bfloat16_squares(x + begin, end - begin); });
   } else {
     return sum(squares_in_lanes(x, width));
   }

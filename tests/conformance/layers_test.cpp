@@ -113,6 +113,23 @@ TEST_CASE("a layer's weights and attributes reach the kernel, and a missing one 
   CHECK_THAT(error_of([&] { outputs(nothing); }), Contains("weight `weight`"));
 }
 
+TEST_CASE("a weight without data or with a negative stride is an error that names it, before any kernel reads it") {
+  struct Weighted : use_kernel_forward_from_hub<Weighted, "Scale"> {
+    Tensor weight{{1, 10, 100}};
+    auto hub_members() const { return members(param("weight", weight), attribute("bias", 0.5)); }
+    void forward(const Tensor&, Tensor& y) const { y.values = own_outputs; }
+  };
+  TestEnvironment env;
+  env.add("weighted");
+  const use_kernel_mapping scope(scale_from("fakes/weighted"));
+  Weighted without;
+  without.weight = Tensor({}, {3});
+  CHECK_THAT(error_of([&] { outputs(without); }), Contains("param `weight` has no data"));
+  Weighted backwards;
+  backwards.weight.strides = {-1};
+  CHECK_THAT(error_of([&] { outputs(backwards); }), Contains("param `weight` has a negative stride"));
+}
+
 TEST_CASE("states, scalars and an optional input stand where the kernel declares them") {
   struct Ordered : use_kernel_forward_from_hub<Ordered, "Ordered"> {
     void forward(Tensor&, const Tensor&, std::int64_t, Tensor&, float, const Tensor*) const {}

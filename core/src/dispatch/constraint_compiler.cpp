@@ -283,10 +283,17 @@ class ConstraintCompiler {
     for (std::int32_t d = x.ndim; d-- > 0; expected *= x.shape[d]) {
       const bool must_be_dense =
           strided == param_strided_.end() || (strided->second == LH_C_LAST_DIM_DENSE && d == x.ndim - 1);
-      if (x.strides[d] < 0 || (must_be_dense && x.shape[d] != 1 && x.strides[d] != expected)) {
+      if (x.strides[d] < 0) {
+        refuse(fmt::format("param `{}` has a negative stride", name));
+        return;
+      }
+      if (must_be_dense && x.shape[d] != 1 && x.strides[d] != expected) {
         refuse(fmt::format("param `{}` is a strided view, the kernel takes dense ones", name));
         return;
       }
+    }
+    if (x.data == nullptr && expected != 0) {
+      refuse(fmt::format("param `{}` has no data", name));
     }
     const auto aligned = param_alignment_.find(param);
     const auto bytes = static_cast<std::uintptr_t>(

@@ -29,7 +29,8 @@ std::string describe_constraint(const plugin::Kernel& kernel, const lh_constrain
                         : fmt::format("{} of `{}` is not {}/{} of {} of `{}`", dim_name(c.dim), a, c.a, c.b,
                                       dim_name(c.other_dim), b);
     case LH_C_LAST_DIM_DENSE:
-      return fmt::format("`{}` is not dense in its last dimension, or has a negative stride", a);
+      return fmt::format(
+          "`{}` is not dense in its last dimension, has a negative stride, or is written and has rows that overlap", a);
     case LH_C_ALIGNED: return fmt::format("`{}` is not aligned to {} bytes", a, c.a);
     default: return fmt::format("`{}` is not what the kernel takes", a);
   }

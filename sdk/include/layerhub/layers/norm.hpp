@@ -10,7 +10,8 @@
 // The variance is that of d numbers, not d - 1; the bias is optional.
 //
 // Kernels may take the sum of squares in float32, as frameworks do: a row whose sum is beyond that, of numbers around
-// 1e19 and more, gives zeros or NaN.
+// 1e19 and more, gives zeros or NaN; so may one of numbers around 1e-19 and less with an epsilon of 0, or infinity.
+// They may multiply an element by its weight first: that product is to be a float32 too.
 //
 // The weight's dtype may differ from the activations': models keep float32 weights beside bfloat16 activations.
 #pragma once
