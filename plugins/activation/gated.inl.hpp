@@ -90,7 +90,7 @@ struct Gated {
   template <class T>
   static void run_pair(const T* gate, const T* up, const T* grad, T* grad_gate, T* grad_up, std::int64_t count,
                        bool is_streamed) {
-    float memory[kept], *const waiting = memory;  // a pointer, which a copy of what writes copies
+    float memory[kept], *const waiting = memory;  // an array would be copied with what captures it
     write(grad_gate, count, is_streamed, [=](std::int64_t i, auto extent) {
       const ValueAndSlope function = Function::with_slope(load(gate + i, extent));
       const Floats g = load(grad + i, extent);
