@@ -21,14 +21,15 @@ namespace formula {
 inline constexpr double sqrt_2_over_pi = 0.79788456080286535588;
 inline constexpr double sqrt_2_over_pi_short = 0.79788456;
 
-inline double silu(double x) { return x / (1 + std::exp(-x)); }
+// x sigmoid(u). With 2 u it is x (1 + tanh(u)) / 2, without the digits that the sum loses where tanh nears -1.
+inline double times_sigmoid(double x, double u) { return x / (1 + std::exp(-u)); }
+
+inline double silu(double x) { return times_sigmoid(x, x); }
 inline double gelu(double x) { return 0.5 * x * std::erfc(-x * 0.70710678118654752440); }
-// 0.5 x (1 + tanh(u)), without the digits that the sum loses where tanh nears -1.
-inline double half_of_tanh(double x, double u) { return x / (1 + std::exp(-2 * u)); }
-inline double gelu_tanh(double x) { return half_of_tanh(x, sqrt_2_over_pi * (x + 0.044715 * x * x * x)); }
-inline double fast_gelu(double x) { return half_of_tanh(x, sqrt_2_over_pi_short * x * (1 + 0.044715 * x * x)); }
-inline double new_gelu(double x) { return half_of_tanh(x, sqrt_2_over_pi_short * (x + 0.044715 * x * x * x)); }
-inline double quick_gelu(double x) { return x / (1 + std::exp(-1.702 * x)); }
+inline double gelu_tanh(double x) { return times_sigmoid(x, 2 * sqrt_2_over_pi * (x + 0.044715 * x * x * x)); }
+inline double fast_gelu(double x) { return times_sigmoid(x, 2 * sqrt_2_over_pi_short * x * (1 + 0.044715 * x * x)); }
+inline double new_gelu(double x) { return times_sigmoid(x, 2 * sqrt_2_over_pi_short * (x + 0.044715 * x * x * x)); }
+inline double quick_gelu(double x) { return times_sigmoid(x, 1.702 * x); }
 inline double relu(double x) { return x > 0 || std::isnan(x) ? x : 0; }
 
 }  // namespace formula

@@ -311,10 +311,6 @@ inline constexpr bool rounds_pairs = false;  // an instruction does
 #else
 inline constexpr bool rounds_pairs = true;
 #endif
-template <class T, class Produce>
-inline constexpr bool writes_pairs = std::is_same_v<T, bfloat16>&& rounds_pairs&& requires {
-  Produce::gives_pairs;
-};
 
 // The elements that `produce` gives from i on, as they stand in memory. A call for each register would load what
 // `produce` captured, and every constant, anew.
@@ -322,7 +318,7 @@ template <class T, class Produce>
 [[gnu::always_inline]] inline Register produce_register(std::int64_t i, Produce& produce) {
   if constexpr (sizeof(T) == sizeof(float)) {
     return reinterpret_cast<Register>(produce(i, Whole{}));
-  } else if constexpr (writes_pairs<T, Produce>) {
+  } else if constexpr (std::is_same_v<T, bfloat16> && rounds_pairs && requires { Produce::gives_pairs; }) {
     return joined(produce(i, Pair{}));
   } else {
     const Floats low = produce(i, Whole{});

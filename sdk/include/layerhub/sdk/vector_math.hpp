@@ -58,15 +58,15 @@ struct Exponential {
     }
   }
 
-  // For -126 <= n <= 128, where neither e^x nor x needs a case of its own. With n = 128, from 88.37 on, a factor is
-  // infinity.
-  Floats scaled_by_factor() const { return power * reinterpret_cast<Floats>(reinterpret_cast<Bits>(shifted) << 23); }
-#ifdef LAYERHUB_VECTOR_AVX512
+  // e^x. Without AVX-512 for -126 <= n <= 128 alone; with n = 128, from 88.37 on, the factor is infinity.
   Floats scaled() const {
+#ifdef LAYERHUB_VECTOR_AVX512
     return reinterpret_cast<Floats>(
         _mm512_maskz_scalef_ps(all_lanes, reinterpret_cast<__m512>(power), reinterpret_cast<__m512>(n)));
-  }
+#else
+    return power * reinterpret_cast<Floats>(reinterpret_cast<Bits>(shifted) << 23);
 #endif
+  }
 };
 
 }  // namespace detail
@@ -107,15 +107,13 @@ inline Floats exp2_of_moderate(Floats x) {
 template <class T = float>
 [[gnu::always_inline]] inline Floats times_sigmoid(Floats x, Floats u) {
   const detail::Exponential<std::is_same_v<T, bfloat16> ? 3 : 5> e(-within(u, -89.f, 87.f));
-#ifdef LAYERHUB_VECTOR_AVX512
   const Floats divisor = 1.f + e.scaled();
+#ifdef LAYERHUB_VECTOR_AVX512
   if constexpr (std::is_same_v<T, bfloat16>) {  // the quotient takes as long as all of the rest
     return x * reinterpret_cast<Floats>(_mm512_maskz_rcp14_ps(detail::all_lanes, reinterpret_cast<__m512>(divisor)));
   }
-  return x / divisor;
-#else
-  return x / (1.f + e.scaled_by_factor());
 #endif
+  return x / divisor;
 }
 
 // 1 / (1 + e^-x), likewise.
