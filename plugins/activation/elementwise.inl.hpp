@@ -59,8 +59,22 @@ struct ValueAndSlope {
   Floats value, slope;
 };
 
+// x sigmoid(u(x)) and its derivative, given u(x) and u'(x).
+[[gnu::always_inline]] inline ValueAndSlope sigmoid_gate(Floats x, Floats u, Floats inner_slope) {
+  const Floats s = sigmoid(u);
+  return {x * s, s + bounded(x) * inner_slope * (s * (1.f - s))};
+}
+
 // The functions: value<T>, as exact as results of dtype T can tell; and with its derivative, as exact as float32 asks
 // for, since differences lose some digits. Inlined: a call for each vector would cost as much as some of them.
+struct SiluFunction {
+  template <class T>
+  [[gnu::always_inline]] static Floats value(Floats x) {
+    return times_sigmoid<T>(x, x);
+  }
+  [[gnu::always_inline]] static ValueAndSlope with_slope(Floats x) { return sigmoid_gate(x, x, broadcast(1.f)); }
+};
+
 struct GeluFunction {
   template <class T>
   [[gnu::always_inline]] static Floats value(Floats x) {
@@ -72,43 +86,45 @@ struct GeluFunction {
   }
 };
 
-// x sigmoid(u(x)), with Inner::u and its derivative Inner::slope.
-template <class Inner>
-struct SigmoidGate {
+// u'(x) of both tanh forms; 0.134145 = 3 * 0.044715.
+inline Floats tanh_inner_slope(Floats x) { return (bounded(x) * bounded(x) * 0.134145f + 1.f) * 1.59576912f; }
+
+// (1 + tanh(u)) / 2 = sigmoid(2 u): one exponential and no cancellation on the negative side.
+struct GeluTanhFunction {
   template <class T>
   [[gnu::always_inline]] static Floats value(Floats x) {
-    return times_sigmoid<T>(x, Inner::u(x));
+    return times_sigmoid<T>(x, inner(x));
   }
   [[gnu::always_inline]] static ValueAndSlope with_slope(Floats x) {
-    const Floats s = sigmoid(Inner::u(x));
-    return {x * s, s + bounded(x) * Inner::slope(x) * (s * (1.f - s))};
+    return sigmoid_gate(x, inner(x), tanh_inner_slope(x));
+  }
+
+ private:
+  static Floats inner(Floats x) { return (x + x * x * x * 0.044715f) * 1.59576912f; }
+};
+
+struct FastGeluFunction {
+  template <class T>
+  [[gnu::always_inline]] static Floats value(Floats x) {
+    return times_sigmoid<T>(x, inner(x));
+  }
+  [[gnu::always_inline]] static ValueAndSlope with_slope(Floats x) {
+    return sigmoid_gate(x, inner(x), tanh_inner_slope(x));
+  }
+
+ private:
+  static Floats inner(Floats x) { return x * 1.59576912f * (x * x * 0.044715f + 1.f); }
+};
+
+struct QuickGeluFunction {
+  template <class T>
+  [[gnu::always_inline]] static Floats value(Floats x) {
+    return times_sigmoid<T>(x, x * 1.702f);
+  }
+  [[gnu::always_inline]] static ValueAndSlope with_slope(Floats x) {
+    return sigmoid_gate(x, x * 1.702f, broadcast(1.702f));
   }
 };
-
-struct SiluInner {
-  static Floats u(Floats x) { return x; }
-  static Floats slope(Floats) { return broadcast(1.f); }
-};
-using SiluFunction = SigmoidGate<SiluInner>;
-
-// (1 + tanh(u)) / 2 = sigmoid(2 u): one exponential and no cancellation on the negative side. The derivative is that of
-// both tanh forms; 0.134145 = 3 * 0.044715.
-struct TanhInner {
-  static Floats u(Floats x) { return (x + x * x * x * 0.044715f) * 1.59576912f; }
-  static Floats slope(Floats x) { return (bounded(x) * bounded(x) * 0.134145f + 1.f) * 1.59576912f; }
-};
-using GeluTanhFunction = SigmoidGate<TanhInner>;
-
-struct FastInner : TanhInner {
-  static Floats u(Floats x) { return x * 1.59576912f * (x * x * 0.044715f + 1.f); }
-};
-using FastGeluFunction = SigmoidGate<FastInner>;
-
-struct QuickInner {
-  static Floats u(Floats x) { return x * 1.702f; }
-  static Floats slope(Floats) { return broadcast(1.702f); }
-};
-using QuickGeluFunction = SigmoidGate<QuickInner>;
 
 // Not (x > 0 ? x : 0), which would lose NaN; the slope is 0 at the kink, and NaN stays NaN.
 struct ReluFunction {
